@@ -1,0 +1,187 @@
+/* cromwell.h: the one public header of libcromwell. Opaque handles, status codes, a stable C ABI.
+ *
+ * The library never prints, exits, or reads the environment; it allocates only in functions named *_open.
+ * Functions return a cw_status and give results through out pointers; on failure out pointers are left untouched and, where a
+ * cw_fault is taken (NULL is allowed), it says in one line what was wrong and where. Handles are not shared between threads
+ * while a call runs on them; cw_model and cw_tokenizer are read-only after opening and may be shared freely.
+ *
+ * Results are bit-identical for every instruction set and every thread count: each output is accumulated in one fixed order
+ * with fused multiply-adds (see docs/engine.md). */
+#ifndef CROMWELL_H
+#define CROMWELL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define CW_API __attribute__((visibility("default")))
+#else
+#define CW_API
+#endif
+
+/* cffi: begin (the binding reads from here to the end mark; keep it free of preprocessor lines) */
+
+typedef enum {
+  CW_OK = 0,
+  CW_E_ARGUMENT = 1,  /* a value out of its documented range */
+  CW_E_MEMORY = 2,    /* allocation failed */
+  CW_E_IO = 3,        /* the operating system refused; errno is in the fault text */
+  CW_E_FORMAT = 4,    /* not what it claims to be, truncated, or inconsistent */
+  CW_E_VERSION = 5,   /* a format version this build does not read */
+  CW_E_CHECKSUM = 6,  /* contents differ from their checksum */
+  CW_E_ISA = 7,       /* instruction set unknown or absent on this machine */
+  CW_E_CAPACITY = 8   /* the buffer or the session is too small */
+} cw_status;
+
+typedef struct {
+  char text[256]; /* one line, no newline, always terminated */
+} cw_fault;
+
+CW_API const char *cw_version(void);
+CW_API const char *cw_status_text(cw_status status);
+
+/* ---- Machine -------------------------------------------------------------------------------------------------- */
+
+/* Selects the kernels: "scalar", "avx2", or NULL for the best this machine has. Call before opening models.
+ * CW_E_ISA when the name is unknown or the machine lacks it. */
+CW_API cw_status cw_isa_select(const char *name);
+CW_API const char *cw_isa_name(void);   /* the selected one */
+CW_API int32_t cw_threads_default(void); /* physical cores within the affinity mask and the cgroup quota, at least 1 */
+
+/* 64-bit checksum used by the model pack (docs/pack.md); portable, not cryptographic. */
+CW_API uint64_t cw_checksum64(const void *bytes, size_t size);
+
+/* ---- Tokenizer ------------------------------------------------------------------------------------------------ */
+
+typedef struct cw_tokenizer cw_tokenizer;
+
+/* Opens the tokenizer section of a model pack (docs/pack.md) held in memory; `bytes` must outlive the handle. */
+CW_API cw_status cw_tokenizer_open(const void *bytes, size_t size, cw_tokenizer **out, cw_fault *fault);
+CW_API void cw_tokenizer_close(cw_tokenizer *tokenizer);
+CW_API int32_t cw_tokenizer_size(const cw_tokenizer *tokenizer); /* tokens in the vocabulary */
+/* Encodes any bytes as ordinary text; special tokens are never produced. At most `size` ids: a buffer of `size` never
+ * overflows. CW_E_CAPACITY when `capacity` is too small. */
+CW_API cw_status cw_tokenizer_encode(const cw_tokenizer *tokenizer, const uint8_t *text, size_t size, int32_t *ids, size_t capacity,
+                                     size_t *count);
+/* Concatenates the bytes of ids; special tokens give their names when `with_special` is non-zero and nothing otherwise.
+ * With out = NULL only *size is set. CW_E_ARGUMENT for an id outside the vocabulary. */
+CW_API cw_status cw_tokenizer_decode(const cw_tokenizer *tokenizer, const int32_t *ids, size_t count, int32_t with_special, uint8_t *out,
+                                     size_t capacity, size_t *size);
+/* Id of a special token such as "<EDIT>", or -1. */
+CW_API int32_t cw_tokenizer_special(const cw_tokenizer *tokenizer, const char *name);
+
+/* ---- Model ---------------------------------------------------------------------------------------------------- */
+
+typedef struct cw_model cw_model;
+
+typedef struct {
+  uint32_t vocab_size, max_positions, joint_size, max_tiles, vision_tokens_per_tile, jepa_steps;
+  uint64_t parameter_count;   /* embeddings counted once when tied */
+  uint64_t fingerprint;       /* checksum over config, tokenizer and every tensor */
+  uint64_t state_bytes_per_token; /* of cw_session_export */
+} cw_model_info;
+
+/* Maps a model pack read-only and checks every offset, shape and checksum before use. */
+CW_API cw_status cw_model_open(const char *path, cw_model **out, cw_fault *fault);
+CW_API void cw_model_close(cw_model *model);
+CW_API void cw_model_describe(const cw_model *model, cw_model_info *out);
+CW_API const char *cw_model_config(const cw_model *model, size_t *size); /* the JSON text of the configuration */
+CW_API const cw_tokenizer *cw_model_tokenizer(const cw_model *model);
+
+/* ---- Session: one sequence and its states ---------------------------------------------------------------------- */
+
+typedef struct cw_session cw_session;
+
+typedef struct {
+  uint32_t max_tokens; /* capacity in text tokens, 1..max_positions */
+  uint32_t max_tiles;  /* capacity in picture tiles over all images, 0..max_tiles */
+  int32_t threads;     /* 1..64; 0 = cw_threads_default() */
+  int32_t guidance;    /* non-zero: JEPA guidance as trained; 0: guide gate taken as zero */
+} cw_session_options;
+
+CW_API cw_status cw_session_open(const cw_model *model, const cw_session_options *options, cw_session **out, cw_fault *fault);
+CW_API void cw_session_close(cw_session *session);
+CW_API uint32_t cw_session_length(const cw_session *session); /* tokens fed so far */
+/* Feeds `count` tokens; computes their states (K/V of every layer). Allocates nothing. */
+CW_API cw_status cw_session_feed(cw_session *session, const int32_t *ids, size_t count);
+/* Feeds an image: the next token fed must be its <IMAGE> token. `tiles` is [rows*cols, 256, 256, 3] RGB bytes, tiles row-major. */
+CW_API cw_status cw_session_feed_image(cw_session *session, const uint8_t *tiles, uint32_t rows, uint32_t cols);
+/* Logits of the last token fed, float [vocab_size], valid until the next call on the session; CW_E_ARGUMENT on an empty one. */
+CW_API cw_status cw_session_logits(cw_session *session, const float **logits);
+/* Forgets everything from position `length` on, images after it included. */
+CW_API cw_status cw_session_rewind(cw_session *session, uint32_t length);
+/* Joint embeddings f of tokens first..first+count-1, float [count, joint_size]. */
+CW_API cw_status cw_session_joint(const cw_session *session, uint32_t first, uint32_t count, float *out);
+/* Saves and restores the states of tokens, for a cache of prefixes: count * state_bytes_per_token bytes. A restore appends
+ * tokens at the current end, and gives exactly the states that feeding the same ids after the same prefix would give;
+ * `ids` are the tokens restored. Tokens after an image cannot be exported (CW_E_ARGUMENT). */
+CW_API cw_status cw_session_export(const cw_session *session, uint32_t first, uint32_t count, void *out, size_t size);
+CW_API cw_status cw_session_restore(cw_session *session, const int32_t *ids, uint32_t count, const void *state, size_t size);
+/* For tests: called with every intermediate result while feeding; `name` as in docs/engine.md, `values` is [rows, cols]. */
+typedef void (*cw_trace_fn)(void *user, const char *name, int32_t layer, const float *values, uint32_t rows, uint32_t cols);
+CW_API void cw_session_trace(cw_session *session, cw_trace_fn trace, void *user);
+
+/* ---- Sampling -------------------------------------------------------------------------------------------------- */
+
+typedef struct cw_sampler cw_sampler;
+
+typedef struct {
+  float temperature;         /* 0 = greedy (ties: the lowest id); else > 0 */
+  int32_t top_k;             /* 0 = off */
+  float top_p;               /* 1 = off; in (0, 1] */
+  float min_p;               /* 0 = off; in [0, 1) */
+  float repetition_penalty;  /* 1 = off; > 0 (CTRL, arXiv 1909.05858): positive logits divided, negative multiplied */
+  int32_t repetition_window; /* last tokens considered; 0 = all accepted so far */
+  uint64_t seed;
+} cw_sampling;
+
+CW_API cw_status cw_sampler_open(uint32_t vocab_size, uint32_t max_tokens, const cw_sampling *sampling, cw_sampler **out, cw_fault *fault);
+CW_API void cw_sampler_close(cw_sampler *sampler);
+CW_API cw_status cw_sampler_accept(cw_sampler *sampler, const int32_t *ids, size_t count); /* history for the repetition penalty */
+/* Picks the next token from logits [vocab_size]; does not accept it. Order: penalty, temperature, top-k, softmax, top-p, min-p, draw.
+ * *log_probability (NULL allowed) is that of the token under the plain softmax of the logits. */
+CW_API cw_status cw_sampler_next(cw_sampler *sampler, const float *logits, int32_t *id, float *log_probability);
+
+typedef enum {
+  CW_STOP_TOKEN = 0,   /* a stop token was produced; it is not among the output */
+  CW_STOP_STRING = 1,  /* a stop string was produced; the output still holds the tokens that carry it */
+  CW_STOP_LENGTH = 2,  /* max_tokens or the session's capacity reached */
+  CW_STOP_CALLER = 3   /* the callback asked to stop */
+} cw_stop_reason;
+
+typedef int (*cw_token_fn)(void *user, int32_t id); /* return non-zero to stop */
+
+/* The plain token loop: logits, sample, accept, feed, until a stop. Allocates nothing. Stop strings are matched on the decoded
+ * bytes, across token borders. ids has room for max_tokens; *text_size (NULL allowed) is the decoded size before the stop string. */
+CW_API cw_status cw_generate(cw_session *session, cw_sampler *sampler, const int32_t *stop_ids, size_t stop_id_count,
+                             const uint8_t *const *stop_strings, const size_t *stop_sizes, size_t stop_string_count, uint32_t max_tokens,
+                             cw_token_fn on_token, void *user, int32_t *ids, uint32_t *count, size_t *text_size,
+                             float *log_probability_sum, cw_stop_reason *reason);
+
+/* ---- Pictures -------------------------------------------------------------------------------------------------- */
+
+/* Grid for a picture of width x height pixels: native scale when it fits max_tiles and 8 tiles either way, else the largest
+ * shrink that fits. Sets the grid and the size the picture is scaled to (area average) before tiling. */
+CW_API cw_status cw_image_layout(uint32_t width, uint32_t height, uint32_t max_tiles, uint32_t *rows, uint32_t *cols,
+                                 uint32_t *scaled_width, uint32_t *scaled_height);
+/* Cuts RGB bytes [height, width, 3] into white-padded tiles [rows*cols, 256, 256, 3]. */
+CW_API cw_status cw_image_tiles(const uint8_t *rgb, uint32_t width, uint32_t height, uint32_t rows, uint32_t cols,
+                                uint32_t scaled_width, uint32_t scaled_height, uint8_t *tiles);
+
+/* ---- Diff ------------------------------------------------------------------------------------------------------ */
+
+typedef struct cw_diff cw_diff;
+
+typedef struct {
+  uint32_t old_first, old_count, new_first, new_count; /* lines, from 0: old lines replaced by new lines */
+} cw_diff_change;
+
+/* Line differences of two byte strings (lines end after \n; the last may lack it): maximal changed ranges in order. */
+CW_API cw_status cw_diff_open(const uint8_t *old_text, size_t old_size, const uint8_t *new_text, size_t new_size, cw_diff **out,
+                              cw_fault *fault);
+CW_API void cw_diff_close(cw_diff *diff);
+CW_API size_t cw_diff_changes(const cw_diff *diff, const cw_diff_change **changes);
+
+/* cffi: end */
+
+#endif
