@@ -12,7 +12,8 @@ The instruction comes last, so that prompts about one file share their longest p
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Sequence, Union
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 SPECIAL_TOKENS = (
     "<PAD>", "<EOS>", "<FILE>", "</FILE>", "<EDIT>", "</EDIT>", "<EDIT_START>", "<EDIT_END>", "<INS>", "<DEL>", "<DIFF>",
@@ -20,7 +21,7 @@ SPECIAL_TOKENS = (
 )
 """In id order: special token i has id i; byte b has id len(SPECIAL_TOKENS) + b; merges follow."""
 
-Part = Union[str, bytes]  # str: the name of one special token; bytes: ordinary text
+Part = str | bytes  # str: the name of one special token; bytes: ordinary text
 
 
 class Target(NamedTuple):
