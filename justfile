@@ -19,6 +19,10 @@ build:
 test *ARGS: build
     PYTHONPATH=build/site {{python}} -m pytest {{ARGS}}
 
+# Time the main job
+bench *ARGS:
+    {{python}} benchmarks/main_job.py {{ARGS}}
+
 # Check style
 lint:
     {{bin}}/ruff check .
