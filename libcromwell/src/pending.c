@@ -1,0 +1,44 @@
+/* pending.c: weak definitions of the public functions whose files have not landed; each refuses with CW_E_ARGUMENT. */
+#include "cromwell.h"
+
+#define PENDING __attribute__((weak))
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
+PENDING const char *cw_version(void) { return "pending"; }
+PENDING const char *cw_status_text(cw_status status) { return "pending"; }
+PENDING cw_status cw_isa_select(const char *name) { return CW_E_ARGUMENT; }
+PENDING const char *cw_isa_name(void) { return "pending"; }
+PENDING int32_t cw_threads_default(void) { return 0; }
+PENDING uint64_t cw_checksum64(const void *bytes, size_t size) { return 0; }
+PENDING cw_status cw_tokenizer_open(const void *bytes, size_t size, cw_tokenizer **out, cw_fault *fault) { return CW_E_ARGUMENT; }
+PENDING void cw_tokenizer_close(cw_tokenizer *tokenizer) {}
+PENDING int32_t cw_tokenizer_size(const cw_tokenizer *tokenizer) { return 0; }
+PENDING cw_status cw_tokenizer_encode(const cw_tokenizer *tokenizer, const uint8_t *text, size_t size, int32_t *ids, size_t capacity, size_t *count) { return CW_E_ARGUMENT; }
+PENDING cw_status cw_tokenizer_decode(const cw_tokenizer *tokenizer, const int32_t *ids, size_t count, int32_t with_special, uint8_t *out, size_t capacity, size_t *size) { return CW_E_ARGUMENT; }
+PENDING int32_t cw_tokenizer_special(const cw_tokenizer *tokenizer, const char *name) { return 0; }
+PENDING cw_status cw_model_open(const char *path, cw_model **out, cw_fault *fault) { return CW_E_ARGUMENT; }
+PENDING void cw_model_close(cw_model *model) {}
+PENDING void cw_model_describe(const cw_model *model, cw_model_info *out) {}
+PENDING const char *cw_model_config(const cw_model *model, size_t *size) { return 0; }
+PENDING const cw_tokenizer *cw_model_tokenizer(const cw_model *model) { return 0; }
+PENDING cw_status cw_session_open(const cw_model *model, const cw_session_options *options, cw_session **out, cw_fault *fault) { return CW_E_ARGUMENT; }
+PENDING void cw_session_close(cw_session *session) {}
+PENDING uint32_t cw_session_length(const cw_session *session) { return 0; }
+PENDING cw_status cw_session_feed(cw_session *session, const int32_t *ids, size_t count) { return CW_E_ARGUMENT; }
+PENDING cw_status cw_session_feed_image(cw_session *session, const uint8_t *tiles, uint32_t rows, uint32_t cols) { return CW_E_ARGUMENT; }
+PENDING cw_status cw_session_logits(cw_session *session, const float **logits) { return CW_E_ARGUMENT; }
+PENDING cw_status cw_session_rewind(cw_session *session, uint32_t length) { return CW_E_ARGUMENT; }
+PENDING cw_status cw_session_joint(const cw_session *session, uint32_t first, uint32_t count, float *out) { return CW_E_ARGUMENT; }
+PENDING cw_status cw_session_export(const cw_session *session, uint32_t first, uint32_t count, void *out, size_t size) { return CW_E_ARGUMENT; }
+PENDING cw_status cw_session_restore(cw_session *session, const int32_t *ids, uint32_t count, const void *state, size_t size) { return CW_E_ARGUMENT; }
+PENDING void cw_session_trace(cw_session *session, cw_trace_fn trace, void *user) {}
+PENDING cw_status cw_sampler_open(uint32_t vocab_size, uint32_t max_tokens, const cw_sampling *sampling, cw_sampler **out, cw_fault *fault) { return CW_E_ARGUMENT; }
+PENDING void cw_sampler_close(cw_sampler *sampler) {}
+PENDING cw_status cw_sampler_accept(cw_sampler *sampler, const int32_t *ids, size_t count) { return CW_E_ARGUMENT; }
+PENDING cw_status cw_sampler_next(cw_sampler *sampler, const float *logits, int32_t *id, float *log_probability) { return CW_E_ARGUMENT; }
+PENDING cw_status cw_generate(cw_session *session, cw_sampler *sampler, const int32_t *stop_ids, size_t stop_id_count, const uint8_t *const *stop_strings, const size_t *stop_sizes, size_t stop_string_count, uint32_t max_tokens, cw_token_fn on_token, void *user, int32_t *ids, uint32_t *count, size_t *text_size, float *log_probability_sum, cw_stop_reason *reason) { return CW_E_ARGUMENT; }
+PENDING cw_status cw_image_layout(uint32_t width, uint32_t height, uint32_t max_tiles, uint32_t *rows, uint32_t *cols, uint32_t *scaled_width, uint32_t *scaled_height) { return CW_E_ARGUMENT; }
+PENDING cw_status cw_image_tiles(const uint8_t *rgb, uint32_t width, uint32_t height, uint32_t rows, uint32_t cols, uint32_t scaled_width, uint32_t scaled_height, uint8_t *tiles) { return CW_E_ARGUMENT; }
+PENDING cw_status cw_diff_open(const uint8_t *old_text, size_t old_size, const uint8_t *new_text, size_t new_size, cw_diff **out, cw_fault *fault) { return CW_E_ARGUMENT; }
+PENDING void cw_diff_close(cw_diff *diff) {}
+PENDING size_t cw_diff_changes(const cw_diff *diff, const cw_diff_change **changes) { return 0; }
