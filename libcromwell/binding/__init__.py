@@ -1,0 +1,446 @@
+"""Python's view of libcromwell: handles as context managers, statuses as CromwellError, buffers without numpy.
+
+Every wrapper owns one C handle, keeps what the handle points into alive, and closes once: by `close()`, by leaving `with`, or when
+collected. A closed handle raises CromwellError instead of reaching C. Arrays of floats come back as memoryviews of format "f"."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from cromwell.binding._native import ffi, lib
+
+STATUS_ARGUMENT, STATUS_MEMORY, STATUS_IO, STATUS_FORMAT = lib.CW_E_ARGUMENT, lib.CW_E_MEMORY, lib.CW_E_IO, lib.CW_E_FORMAT
+STATUS_VERSION, STATUS_CHECKSUM, STATUS_ISA, STATUS_CAPACITY = lib.CW_E_VERSION, lib.CW_E_CHECKSUM, lib.CW_E_ISA, lib.CW_E_CAPACITY
+
+STOP_REASONS = {lib.CW_STOP_TOKEN: "token", lib.CW_STOP_STRING: "string", lib.CW_STOP_LENGTH: "length", lib.CW_STOP_CALLER: "caller"}
+
+TILE_BYTES = 256 * 256 * 3
+
+
+class CromwellError(Exception):
+    """A call of libcromwell failed: `status` is its cw_status, `text` one line that says what and where."""
+
+    def __init__(self, status: int, text: str):
+        super().__init__(text)
+        self.status, self.text = status, text
+
+
+class ModelInfo(NamedTuple):
+    """cw_model_info."""
+
+    vocab_size: int
+    max_positions: int
+    joint_size: int
+    max_tiles: int
+    vision_tokens_per_tile: int
+    jepa_steps: int
+    parameter_count: int
+    fingerprint: int
+    state_bytes_per_token: int
+
+
+class Generation(NamedTuple):
+    """What `generate` produced. `text_size` is the decoded size in bytes before a stop string, of all ids otherwise."""
+
+    ids: list[int]
+    reason: str
+    text_size: int
+    log_probability: float
+
+
+def _check(status: int, fault: Any = None, where: str = "") -> None:
+    """Raises CromwellError for a status other than CW_OK, with the fault's text where there is one."""
+    if status == lib.CW_OK:
+        return
+    text = ffi.string(fault.text).decode("utf-8", "replace") if fault is not None else ""
+    text = text or ffi.string(lib.cw_status_text(status)).decode("utf-8", "replace")
+    raise CromwellError(status, f"{where}: {text}" if where else text)
+
+
+def _ids(ids: Sequence[int]) -> Any:
+    """`ids` as an int32_t array. CromwellError for a value that is no int32."""
+    try:
+        values = ids if isinstance(ids, array) and ids.typecode == "i" else array("i", ids)
+    except (OverflowError, TypeError) as error:
+        raise CromwellError(STATUS_ARGUMENT, f"token ids: {error}") from None
+    return ffi.from_buffer("int32_t[]", values)
+
+
+class _Handle:
+    """Owns a C handle: closes it once, refuses use after closing."""
+
+    def __init__(self, handle: Any, close: Callable[[Any], None]):
+        self._handle, self._close = handle, close
+
+    def _open(self) -> Any:
+        if self._handle is None:
+            raise CromwellError(STATUS_ARGUMENT, f"{type(self).__name__}: used after close")
+        return self._handle
+
+    def close(self) -> None:
+        """Frees the handle; a second call does nothing."""
+        handle, self._handle = getattr(self, "_handle", None), None
+        if handle is not None:
+            self._close(handle)
+
+    def __enter__(self) -> Any:
+        self._open()
+        return self
+
+    def __exit__(self, _type: type[BaseException] | None, _value: BaseException | None, _trace: TracebackType | None) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+# ---- Machine ----------------------------------------------------------------------------------------------------------------
+
+
+def version() -> str:
+    """Version of libcromwell."""
+    return ffi.string(lib.cw_version()).decode("ascii")
+
+
+def isa_select(name: str | None) -> None:
+    """Selects the kernels for models opened from now on; None is the best this machine has. CromwellError(STATUS_ISA) otherwise."""
+    _check(lib.cw_isa_select(ffi.NULL if name is None else name.encode("utf-8")), where=f"instruction set {name}")
+
+
+def isa_name() -> str:
+    """The selected instruction set."""
+    return ffi.string(lib.cw_isa_name()).decode("ascii")
+
+
+def threads_default() -> int:
+    """Threads used where 0 is asked for."""
+    return lib.cw_threads_default()
+
+
+def checksum64(data: bytes) -> int:
+    """The model pack's checksum of `data`."""
+    return lib.cw_checksum64(ffi.from_buffer(data), len(data))
+
+
+# ---- Tokenizer --------------------------------------------------------------------------------------------------------------
+
+
+class Tokenizer(_Handle):
+    """Byte-level BPE. `data` is the tokenizer section of a model pack; a model's own tokenizer is `Model.tokenizer`."""
+
+    def __init__(self, data: bytes):
+        fault, out = ffi.new("cw_fault *"), ffi.new("cw_tokenizer **")
+        self._data = ffi.from_buffer(data)  # the handle points into it
+        _check(lib.cw_tokenizer_open(self._data, len(data), out, fault), fault)
+        super().__init__(out[0], lib.cw_tokenizer_close)
+
+    @classmethod
+    def _of(cls, model: Model) -> Tokenizer:
+        tokenizer = cls.__new__(cls)
+        tokenizer._model = model  # owns the handle and must outlive it
+        _Handle.__init__(tokenizer, lib.cw_model_tokenizer(model._open()), lambda handle: None)
+        return tokenizer
+
+    def _open(self) -> Any:
+        if "_model" in self.__dict__:
+            self._model._open()
+        return super()._open()
+
+    @property
+    def size(self) -> int:
+        """Tokens in the vocabulary."""
+        return lib.cw_tokenizer_size(self._open())
+
+    def special(self, name: str) -> int:
+        """Id of a special token such as "<EDIT>", or -1."""
+        return lib.cw_tokenizer_special(self._open(), name.encode("utf-8"))
+
+    def encode_array(self, text: bytes) -> array:
+        """Ids of `text` as array("i"); special tokens are never produced."""
+        handle = self._open()
+        ids, count = array("i", bytes(4 * len(text))), ffi.new("size_t *")
+        _check(lib.cw_tokenizer_encode(handle, ffi.from_buffer(text), len(text), ffi.from_buffer("int32_t[]", ids), len(ids), count))
+        del ids[count[0]:]
+        return ids
+
+    def encode(self, text: bytes) -> list[int]:
+        """Ids of `text`; special tokens are never produced."""
+        return self.encode_array(text).tolist()
+
+    def decode(self, ids: Sequence[int], with_special: bool = False) -> bytes:
+        """The bytes of `ids`; special tokens by name, or not at all. CromwellError for an id outside the vocabulary."""
+        handle, buffer, size = self._open(), _ids(ids), ffi.new("size_t *")
+        _check(lib.cw_tokenizer_decode(handle, buffer, len(buffer), with_special, ffi.NULL, 0, size))
+        out = ffi.new("uint8_t[]", max(1, size[0]))
+        _check(lib.cw_tokenizer_decode(handle, buffer, len(buffer), with_special, out, size[0], size))
+        return bytes(ffi.buffer(out, size[0]))
+
+
+# ---- Model ------------------------------------------------------------------------------------------------------------------
+
+
+def default_model_path() -> str:
+    """Path of the model pack that is installed with the package."""
+    return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models", "nano.cwm")
+
+
+class Model(_Handle):
+    """A model pack, mapped read-only. CromwellError says what is wrong with a file that is not a sound one."""
+
+    def __init__(self, path: str | os.PathLike[str]):
+        fault, out = ffi.new("cw_fault *"), ffi.new("cw_model **")
+        name = os.fsencode(path)
+        if b"\0" in name:
+            raise CromwellError(STATUS_ARGUMENT, "model path holds a NUL byte")
+        _check(lib.cw_model_open(name, out, fault), fault)
+        super().__init__(out[0], lib.cw_model_close)
+        self.path = os.fspath(path)
+        self.tokenizer = Tokenizer._of(self)
+
+    @property
+    def info(self) -> ModelInfo:
+        """Sizes of the model."""
+        out = ffi.new("cw_model_info *")
+        lib.cw_model_describe(self._open(), out)
+        return ModelInfo(*(getattr(out, field) for field in ModelInfo._fields))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration the model was built from."""
+        import json
+
+        size = ffi.new("size_t *")
+        text = lib.cw_model_config(self._open(), size)
+        return json.loads(bytes(ffi.buffer(text, size[0])))
+
+    @property
+    def fingerprint(self) -> str:
+        """Checksum over configuration, tokenizer and every tensor, as 16 hex digits."""
+        return f"{self.info.fingerprint:016x}"
+
+
+# ---- Session ----------------------------------------------------------------------------------------------------------------
+
+TraceFunction = Callable[[str, int, memoryview, int, int], None]
+"""name, layer, values (format "f", rows * cols), rows, cols; the values are valid during the call only."""
+
+
+class _Callback:
+    """A Python function called from C, and the exception it raised."""
+
+    def __init__(self, function: Callable[..., Any] | None):
+        self.function, self.error = function, None
+
+    def reraise(self) -> None:
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+
+
+@ffi.def_extern()
+def cw_py_trace(user: Any, name: Any, layer: int, values: Any, rows: int, cols: int) -> None:
+    callback = ffi.from_handle(user)
+    if callback.error is None:
+        try:
+            view = memoryview(ffi.buffer(values, 4 * rows * cols)).cast("B").cast("f")
+            callback.function(ffi.string(name).decode("ascii"), layer, view, rows, cols)
+        except BaseException as error:  # raised again by the call that fed the tokens
+            callback.error = error
+
+
+@ffi.def_extern(onerror=lambda _type, _value, _trace: 1)
+def cw_py_token(user: Any, token: int) -> int:
+    callback = ffi.from_handle(user)
+    try:
+        return 1 if callback.function is not None and callback.function(token) else 0
+    except BaseException as error:  # raised again by generate
+        callback.error = error
+        return 1
+
+
+class Session(_Handle):
+    """One sequence and its states. `max_tiles` is the room for pictures; 0 threads is the machine's default."""
+
+    def __init__(self, model: Model, max_tokens: int, max_tiles: int = 0, threads: int = 0, guidance: bool = True):
+        fault, out, options = ffi.new("cw_fault *"), ffi.new("cw_session **"), ffi.new("cw_session_options *")
+        try:
+            options.max_tokens, options.max_tiles, options.threads, options.guidance = max_tokens, max_tiles, threads, bool(guidance)
+        except OverflowError as error:
+            raise CromwellError(STATUS_ARGUMENT, f"session options: {error}") from None
+        _check(lib.cw_session_open(model._open(), options, out, fault), fault)
+        super().__init__(out[0], lib.cw_session_close)
+        self.model, self.guidance = model, bool(guidance)  # the handle points into the model
+        self._info, self._trace = model.info, None
+
+    def _open(self) -> Any:
+        self.model._open()
+        return super()._open()
+
+    def close(self) -> None:
+        """Frees the handle; a second call does nothing."""
+        super().close()
+        self._trace = None
+
+    @property
+    def length(self) -> int:
+        """Tokens fed so far."""
+        return lib.cw_session_length(self._open())
+
+    def _traced(self, status: int) -> None:
+        if self._trace is not None:
+            self._trace[0].reraise()
+        _check(status)
+
+    def feed(self, ids: Sequence[int]) -> None:
+        """Feeds tokens and computes their states."""
+        buffer = _ids(ids)
+        self._traced(lib.cw_session_feed(self._open(), buffer, len(buffer)))
+
+    def feed_image(self, tiles: bytes, rows: int, cols: int) -> None:
+        """Feeds a picture, [rows*cols, 256, 256, 3] RGB bytes; the next token fed must be its <IMAGE> token."""
+        if rows < 1 or cols < 1 or len(tiles) != rows * cols * TILE_BYTES:
+            raise CromwellError(STATUS_ARGUMENT, f"picture of {len(tiles)} bytes is not {rows} x {cols} tiles")
+        self._traced(lib.cw_session_feed_image(self._open(), ffi.from_buffer("uint8_t[]", tiles), rows, cols))
+
+    def logits(self) -> memoryview:
+        """Logits of the last token, [vocab_size] floats; valid until the next call on this session, so copy what must stay."""
+        out = ffi.new("float **")
+        _check(lib.cw_session_logits(self._open(), out))
+        return memoryview(ffi.buffer(out[0], 4 * self._info.vocab_size)).cast("B").cast("f")
+
+    def rewind(self, length: int) -> None:
+        """Forgets everything from position `length` on, pictures after it included."""
+        _check(lib.cw_session_rewind(self._open(), _unsigned(length)))
+
+    def joint(self, first: int, count: int) -> bytes:
+        """Joint embeddings of `count` tokens from `first` on, little-endian floats [count, joint_size]."""
+        size = 4 * _unsigned(count) * self._info.joint_size
+        self._within(first, count)
+        out = ffi.new("float[]", max(1, size // 4))
+        _check(lib.cw_session_joint(self._open(), first, count, out))
+        return bytes(ffi.buffer(out, size))
+
+    def export(self, first: int, count: int) -> bytes:
+        """States of `count` tokens from `first` on. CromwellError for tokens after a picture."""
+        size = _unsigned(count) * self._info.state_bytes_per_token
+        self._within(first, count)
+        out = bytearray(size)
+        _check(lib.cw_session_export(self._open(), first, count, ffi.from_buffer(out), size))
+        return bytes(out)
+
+    def restore(self, ids: Sequence[int], state: bytes | memoryview) -> None:
+        """Appends the tokens `ids` with their exported states, as if they had been fed."""
+        buffer = _ids(ids)
+        _check(lib.cw_session_restore(self._open(), buffer, len(buffer), ffi.from_buffer(state), len(state)))
+
+    def trace(self, function: TraceFunction | None) -> None:
+        """Calls `function` with every intermediate result while feeding; None ends it. An exception in it ends the feeding call."""
+        handle = self._open()
+        if function is None:
+            lib.cw_session_trace(handle, ffi.NULL, ffi.NULL)
+            self._trace = None
+        else:
+            callback = _Callback(function)
+            self._trace = (callback, ffi.new_handle(callback))
+            lib.cw_session_trace(handle, lib.cw_py_trace, self._trace[1])
+
+    def _within(self, first: int, count: int) -> None:
+        if first < 0 or count < 0 or first + count > self.length:
+            raise CromwellError(STATUS_ARGUMENT, f"tokens {first}..{first + count} are not within the {self.length} fed")
+
+
+def _unsigned(value: int) -> int:
+    if not 0 <= value < 1 << 32:
+        raise CromwellError(STATUS_ARGUMENT, f"{value} is not a count")
+    return value
+
+
+# ---- Sampling ---------------------------------------------------------------------------------------------------------------
+
+
+class Sampler(_Handle):
+    """Picks tokens from logits; temperature 0 is greedy. The seed decides every draw."""
+
+    def __init__(self, vocab_size: int, max_tokens: int, temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0,
+                 repetition_penalty: float = 1.0, repetition_window: int = 0, seed: int = 0):
+        fault, out, options = ffi.new("cw_fault *"), ffi.new("cw_sampler **"), ffi.new("cw_sampling *")
+        try:
+            options.temperature, options.top_k, options.top_p, options.min_p = temperature, top_k, top_p, min_p
+            options.repetition_penalty, options.repetition_window, options.seed = repetition_penalty, repetition_window, seed
+            _check(lib.cw_sampler_open(vocab_size, max_tokens, options, out, fault), fault)
+        except OverflowError as error:
+            raise CromwellError(STATUS_ARGUMENT, f"sampling options: {error}") from None
+        super().__init__(out[0], lib.cw_sampler_close)
+        self.vocab_size = vocab_size
+
+    def accept(self, ids: Sequence[int]) -> None:
+        """Adds tokens to the history that the repetition penalty looks at."""
+        buffer = _ids(ids)
+        _check(lib.cw_sampler_accept(self._open(), buffer, len(buffer)))
+
+    def next(self, logits: Any) -> tuple[int, float]:
+        """Picks a token from [vocab_size] floats (any buffer): its id and its log-probability under the plain softmax."""
+        values, token, log_probability = ffi.from_buffer("float[]", logits), ffi.new("int32_t *"), ffi.new("float *")
+        if len(values) != self.vocab_size:
+            raise CromwellError(STATUS_ARGUMENT, f"{len(values)} logits for a vocabulary of {self.vocab_size}")
+        _check(lib.cw_sampler_next(self._open(), values, token, log_probability))
+        return token[0], log_probability[0]
+
+
+def generate(session: Session, sampler: Sampler, stop_ids: Sequence[int], stop_strings: Sequence[bytes], max_tokens: int,
+             on_token: Callable[[int], Any] | None = None) -> Generation:
+    """Samples and feeds tokens until a stop id, a stop string, `max_tokens`, or a true result of `on_token(id)`.
+
+    An exception in `on_token`, an interrupt included, ends the loop and is raised here."""
+    if sampler.vocab_size != session._info.vocab_size:
+        raise CromwellError(STATUS_ARGUMENT, f"sampler for {sampler.vocab_size} tokens, model with {session._info.vocab_size}")
+    strings = [ffi.from_buffer("uint8_t[]", text) for text in stop_strings]
+    ids, count, text_size = ffi.new("int32_t[]", max(1, _unsigned(max_tokens))), ffi.new("uint32_t *"), ffi.new("size_t *")
+    log_probability, reason = ffi.new("float *"), ffi.new("cw_stop_reason *")
+    stops = _ids(stop_ids)
+    callback = _Callback(on_token)
+    user = ffi.new_handle(callback)
+    status = lib.cw_generate(session._open(), sampler._open(), stops, len(stops), ffi.new("uint8_t *[]", strings),
+                             ffi.new("size_t[]", [len(text) for text in stop_strings]), len(strings), max_tokens,
+                             lib.cw_py_token, user, ids, count, text_size, log_probability, reason)
+    callback.reraise()
+    session._traced(status)
+    return Generation(ffi.unpack(ids, count[0]) if count[0] else [], STOP_REASONS[reason[0]], text_size[0], log_probability[0])
+
+
+# ---- Pictures ---------------------------------------------------------------------------------------------------------------
+
+
+def image_layout(width: int, height: int, max_tiles: int) -> tuple[int, int, int, int]:
+    """(rows, cols, scaled width, scaled height) of the tiles for a picture of width x height pixels."""
+    out = [ffi.new("uint32_t *") for _ in range(4)]
+    _check(lib.cw_image_layout(_unsigned(width), _unsigned(height), _unsigned(max_tiles), *out), where=f"picture of {width} x {height}")
+    return out[0][0], out[1][0], out[2][0], out[3][0]
+
+
+def image_tiles(rgb: bytes, width: int, height: int, rows: int, cols: int, scaled_width: int, scaled_height: int) -> bytes:
+    """Cuts RGB bytes [height, width, 3] into tiles [rows*cols, 256, 256, 3] as image_layout laid them out."""
+    sizes = [_unsigned(value) for value in (width, height, rows, cols, scaled_width, scaled_height)]
+    if len(rgb) != width * height * 3 or rows * cols > 64:
+        raise CromwellError(STATUS_ARGUMENT, f"{len(rgb)} bytes are not a picture of {width} x {height} in at most 64 tiles")
+    tiles = ffi.new("uint8_t[]", max(1, rows * cols * TILE_BYTES))
+    _check(lib.cw_image_tiles(ffi.from_buffer("uint8_t[]", rgb), *sizes, tiles), where=f"picture of {width} x {height}")
+    return bytes(ffi.buffer(tiles, rows * cols * TILE_BYTES))
+
+
+# ---- Diff -------------------------------------------------------------------------------------------------------------------
+
+
+def diff_lines(old: bytes, new: bytes) -> list[tuple[int, int, int, int]]:
+    """Changed line ranges in order: (old first, old count, new first, new count), lines from 0."""
+    fault, out, changes = ffi.new("cw_fault *"), ffi.new("cw_diff **"), ffi.new("cw_diff_change **")
+    _check(lib.cw_diff_open(ffi.from_buffer("uint8_t[]", old), len(old), ffi.from_buffer("uint8_t[]", new), len(new), out, fault), fault)
+    try:
+        count = lib.cw_diff_changes(out[0], changes)
+        return [(change.old_first, change.old_count, change.new_first, change.new_count) for change in changes[0][0:count]]
+    finally:
+        lib.cw_diff_close(out[0])
