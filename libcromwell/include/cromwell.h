@@ -101,6 +101,7 @@ typedef struct {
 
 CW_API cw_status cw_session_open(const cw_model *model, const cw_session_options *options, cw_session **out, cw_fault *fault);
 CW_API void cw_session_close(cw_session *session);
+CW_API const cw_model *cw_session_model(const cw_session *session); /* the one it was opened on */
 CW_API uint32_t cw_session_length(const cw_session *session); /* tokens fed so far */
 /* Feeds `count` tokens; computes their states (K/V of every layer). Allocates nothing. */
 CW_API cw_status cw_session_feed(cw_session *session, const int32_t *ids, size_t count);
@@ -135,11 +136,15 @@ typedef struct {
   uint64_t seed;
 } cw_sampling;
 
+/* vocab_size 1..2^24; max_tokens 1..2^24 is the room for accepted tokens. */
 CW_API cw_status cw_sampler_open(uint32_t vocab_size, uint32_t max_tokens, const cw_sampling *sampling, cw_sampler **out, cw_fault *fault);
 CW_API void cw_sampler_close(cw_sampler *sampler);
-CW_API cw_status cw_sampler_accept(cw_sampler *sampler, const int32_t *ids, size_t count); /* history for the repetition penalty */
-/* Picks the next token from logits [vocab_size]; does not accept it. Order: penalty, temperature, top-k, softmax, top-p, min-p, draw.
- * *log_probability (NULL allowed) is that of the token under the plain softmax of the logits. */
+/* Adds tokens to the history that the repetition penalty looks at; all or, on failure, none. CW_E_ARGUMENT for an id outside the
+ * vocabulary, CW_E_CAPACITY beyond max_tokens. */
+CW_API cw_status cw_sampler_accept(cw_sampler *sampler, const int32_t *ids, size_t count);
+/* Picks the next token from logits [vocab_size]; does not accept it. Order: penalty, temperature, top-k, softmax, top-p, min-p, draw
+ * (docs/sampling.md). *log_probability (NULL allowed) is that of the token under the plain softmax of the logits.
+ * A logit of -inf rules its token out; CW_E_ARGUMENT for NaN, +inf, or nothing but -inf. */
 CW_API cw_status cw_sampler_next(cw_sampler *sampler, const float *logits, int32_t *id, float *log_probability);
 
 typedef enum {
@@ -151,8 +156,12 @@ typedef enum {
 
 typedef int (*cw_token_fn)(void *user, int32_t id); /* return non-zero to stop */
 
-/* The plain token loop: logits, sample, accept, feed, until a stop. Allocates nothing. Stop strings are matched on the decoded
- * bytes, across token borders. ids has room for max_tokens; *text_size (NULL allowed) is the decoded size before the stop string. */
+/* The plain token loop: logits, sample, accept, feed, until a stop. Allocates nothing. Stop strings, at most 32 of 1..256 bytes, are
+ * matched on the decoded bytes, across token borders: the match that ends first counts, of those that end together the longest.
+ * ids has room for max_tokens; *text_size (NULL allowed) is the decoded size before the stop string; the sum of log-probabilities
+ * (NULL allowed) is over the tokens written and the stop token. A token is fed when its successor is wanted: the last one written
+ * is not, unless a stop token followed it. on_token (NULL allowed) sees every token written, and must not use the session.
+ * CW_E_ARGUMENT also for a vocabulary other than the sampler's; on failure the session and ids may hold tokens already made. */
 CW_API cw_status cw_generate(cw_session *session, cw_sampler *sampler, const int32_t *stop_ids, size_t stop_id_count,
                              const uint8_t *const *stop_strings, const size_t *stop_sizes, size_t stop_string_count, uint32_t max_tokens,
                              cw_token_fn on_token, void *user, int32_t *ids, uint32_t *count, size_t *text_size,
@@ -161,10 +170,12 @@ CW_API cw_status cw_generate(cw_session *session, cw_sampler *sampler, const int
 /* ---- Pictures -------------------------------------------------------------------------------------------------- */
 
 /* Grid for a picture of width x height pixels: native scale when it fits max_tiles and 8 tiles either way, else the largest
- * shrink that fits. Sets the grid and the size the picture is scaled to (area average) before tiling. */
+ * shrink that fits, its other side rounded to the nearest pixel. Sets the grid and the size the picture is scaled to (area average)
+ * before tiling. CW_E_ARGUMENT for a side outside 1..65535 or more than 2^28 pixels. */
 CW_API cw_status cw_image_layout(uint32_t width, uint32_t height, uint32_t max_tiles, uint32_t *rows, uint32_t *cols,
                                  uint32_t *scaled_width, uint32_t *scaled_height);
-/* Cuts RGB bytes [height, width, 3] into white-padded tiles [rows*cols, 256, 256, 3]. */
+/* Cuts RGB bytes [height, width, 3], shrunk to the scaled size, into white-padded tiles [rows*cols, 256, 256, 3]. CW_E_ARGUMENT for a
+ * scaled size above the picture's or the grid's. */
 CW_API cw_status cw_image_tiles(const uint8_t *rgb, uint32_t width, uint32_t height, uint32_t rows, uint32_t cols,
                                 uint32_t scaled_width, uint32_t scaled_height, uint8_t *tiles);
 

@@ -32,13 +32,7 @@ PENDING cw_status cw_session_joint(const cw_session *session, uint32_t first, ui
 PENDING cw_status cw_session_export(const cw_session *session, uint32_t first, uint32_t count, void *out, size_t size) { return CW_E_ARGUMENT; }
 PENDING cw_status cw_session_restore(cw_session *session, const int32_t *ids, uint32_t count, const void *state, size_t size) { return CW_E_ARGUMENT; }
 PENDING void cw_session_trace(cw_session *session, cw_trace_fn trace, void *user) {}
-PENDING cw_status cw_sampler_open(uint32_t vocab_size, uint32_t max_tokens, const cw_sampling *sampling, cw_sampler **out, cw_fault *fault) { return CW_E_ARGUMENT; }
-PENDING void cw_sampler_close(cw_sampler *sampler) {}
-PENDING cw_status cw_sampler_accept(cw_sampler *sampler, const int32_t *ids, size_t count) { return CW_E_ARGUMENT; }
-PENDING cw_status cw_sampler_next(cw_sampler *sampler, const float *logits, int32_t *id, float *log_probability) { return CW_E_ARGUMENT; }
-PENDING cw_status cw_generate(cw_session *session, cw_sampler *sampler, const int32_t *stop_ids, size_t stop_id_count, const uint8_t *const *stop_strings, const size_t *stop_sizes, size_t stop_string_count, uint32_t max_tokens, cw_token_fn on_token, void *user, int32_t *ids, uint32_t *count, size_t *text_size, float *log_probability_sum, cw_stop_reason *reason) { return CW_E_ARGUMENT; }
-PENDING cw_status cw_image_layout(uint32_t width, uint32_t height, uint32_t max_tiles, uint32_t *rows, uint32_t *cols, uint32_t *scaled_width, uint32_t *scaled_height) { return CW_E_ARGUMENT; }
-PENDING cw_status cw_image_tiles(const uint8_t *rgb, uint32_t width, uint32_t height, uint32_t rows, uint32_t cols, uint32_t scaled_width, uint32_t scaled_height, uint8_t *tiles) { return CW_E_ARGUMENT; }
 PENDING cw_status cw_diff_open(const uint8_t *old_text, size_t old_size, const uint8_t *new_text, size_t new_size, cw_diff **out, cw_fault *fault) { return CW_E_ARGUMENT; }
 PENDING void cw_diff_close(cw_diff *diff) {}
 PENDING size_t cw_diff_changes(const cw_diff *diff, const cw_diff_change **changes) { return 0; }
+PENDING const cw_model *cw_session_model(const cw_session *session) { return 0; }
