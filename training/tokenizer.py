@@ -18,12 +18,14 @@ import os
 import struct
 import sys
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Iterable, Iterator, NamedTuple, Sequence
+from typing import NamedTuple
 
 import tokenizers
-from cromwell.contract.prompt import SPECIAL_TOKENS
 from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from cromwell.contract.prompt import SPECIAL_TOKENS
 
 LETTER = r"A-Za-z\x{80}-\x{ff}"
 SYMBOL = rf"[^{LETTER}0-9 \t\r\n]"

@@ -10,12 +10,6 @@ PENDING cw_status cw_isa_select(const char *name) { return CW_E_ARGUMENT; }
 PENDING const char *cw_isa_name(void) { return "pending"; }
 PENDING int32_t cw_threads_default(void) { return 0; }
 PENDING uint64_t cw_checksum64(const void *bytes, size_t size) { return 0; }
-PENDING cw_status cw_tokenizer_open(const void *bytes, size_t size, cw_tokenizer **out, cw_fault *fault) { return CW_E_ARGUMENT; }
-PENDING void cw_tokenizer_close(cw_tokenizer *tokenizer) {}
-PENDING int32_t cw_tokenizer_size(const cw_tokenizer *tokenizer) { return 0; }
-PENDING cw_status cw_tokenizer_encode(const cw_tokenizer *tokenizer, const uint8_t *text, size_t size, int32_t *ids, size_t capacity, size_t *count) { return CW_E_ARGUMENT; }
-PENDING cw_status cw_tokenizer_decode(const cw_tokenizer *tokenizer, const int32_t *ids, size_t count, int32_t with_special, uint8_t *out, size_t capacity, size_t *size) { return CW_E_ARGUMENT; }
-PENDING int32_t cw_tokenizer_special(const cw_tokenizer *tokenizer, const char *name) { return 0; }
 PENDING cw_status cw_model_open(const char *path, cw_model **out, cw_fault *fault) { return CW_E_ARGUMENT; }
 PENDING void cw_model_close(cw_model *model) {}
 PENDING void cw_model_describe(const cw_model *model, cw_model_info *out) {}
