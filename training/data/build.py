@@ -1,0 +1,194 @@
+"""Making a shard or an evaluation set from the fetched packages: the same seed gives the same bytes, on any number of processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections import Counter
+from pathlib import Path
+from random import Random
+from typing import Iterator, NamedTuple
+
+from training import tokenizer
+
+from . import documents, edits, names, pictures, shards, source
+from .fetch import DataError, read_manifest
+from .statements import KINDS
+
+CHUNK_FILES = 32
+POOL_FILES = 1500
+MAX_PASSES = 20
+MAX_SAME_REGION = 3  # edits kept of one region: code is copied between files
+DOCUMENT_KINDS = [*KINDS, "plain", "fill", "picture"]
+
+
+class Plan(NamedTuple):
+    """What every process needs to know."""
+
+    src: Path
+    seed: int
+    pools: names.Pools
+    leaked: frozenset[bytes]  # body hashes of the held-out packages
+    tokenizer: Path
+    plain_per_edit: float
+    pictures_per_edit: float
+
+
+_plan: Plan | None = None  # set before the processes are forked
+_encode = None
+
+
+class Made(NamedTuple):
+    """One document of a worker."""
+
+    document: documents.Document
+    region: bytes  # digest of the region, for counting copies; empty where copies do no harm
+    tile: bytes | None
+
+
+def packages(manifest: Path, split: str) -> list[str]:
+    """Names of the manifest's packages of a split."""
+    return [row.name for row in read_manifest(manifest) if row.split == split]
+
+
+def _hashes(item: tuple[Path, str, str]) -> set[bytes]:
+    file = source.load(*item)
+    return source.body_hashes(file.lines, file.tree) if file else set()
+
+
+def heldout_hashes(src: Path, held: list[str], processes: int) -> frozenset[bytes]:
+    """The body hashes of every function of the held-out packages, whatever the filters say of their files."""
+    items = [(src, package, path.relative_to(src / package).as_posix()) for package in held for path in sorted((src / package).rglob("*.py"))]
+    with multiprocessing.get_context("fork").Pool(processes) as pool:
+        return frozenset().union(*pool.imap_unordered(_hashes, items, chunksize=16))
+
+
+def _work(job: tuple[int, list[tuple[str, str]]]) -> list[Made]:
+    """The documents of one chunk of files; depends on the plan and the chunk's number only."""
+    global _encode
+    plan = _plan
+    if _encode is None:
+        _encode = tokenizer.load(plan.tokenizer).encode
+    number, files = job
+    rng = Random(f"{plan.seed}/{number}")
+    balance, made = edits.Balance(), []
+    for package, path in files:
+        file = source.load(plan.src, package, path)
+        if file is None:
+            continue
+        found = edits.usable_units(file, rng, plan.leaked)
+        for example in edits.draw(file, found, plan.pools, balance, rng):
+            document = documents.edit_document(example, _encode)
+            if document is not None:
+                made.append(Made(document, hashlib.blake2b(example.target.region, digest_size=8).digest(), None))
+            if rng.random() < plan.plain_per_edit:
+                document = documents.plain_document(file, rng.choice(found), rng, _encode)
+                if document is not None:
+                    made.append(Made(document, b"", None))
+            if rng.random() < plan.pictures_per_edit:
+                made += _picture(file, found, rng)
+    return made
+
+
+def _picture(file: source.SourceFile, found: list[source.Unit], rng: Random) -> list[Made]:
+    for _ in range(8):
+        code = pictures.snippet(rng.choice(found), rng)
+        tile = pictures.render(code, rng) if code else None
+        if tile:
+            document = documents.picture_document(code, edits.short_path(file.path, rng), rng.choice(pictures.INSTRUCTIONS).encode(), _encode)
+            return [Made(document, b"", tile)]
+    return []
+
+
+def _jobs(files: list[tuple[str, str]], seed: int) -> Iterator[tuple[int, list[tuple[str, str]]]]:
+    """Chunks of shuffled files, again and again in new orders: a second pass draws other edits of the same files."""
+    number = 0
+    for turn in range(MAX_PASSES):
+        order = files[:]
+        Random(f"{seed}/order/{turn}").shuffle(order)
+        for first in range(0, len(order), CHUNK_FILES):
+            yield number, order[first : first + CHUNK_FILES]
+            number += 1
+
+
+def _usable(src: Path, manifest: Path, split: str) -> tuple[list[tuple[str, str]], Counter]:
+    reasons: Counter = Counter()
+    files = source.list_files(src, packages(manifest, split), reasons)
+    if not files:
+        raise DataError(f"{src}: no usable files of the {split} packages: run `python -m training.data fetch` first")
+    return files, reasons
+
+
+def build_shard(src: Path, manifest: Path, split: str, tokenizer_path: Path, out: Path, counts: dict[str, int], seed: int, processes: int) -> dict:
+    """Write a shard of counts["edits"] edits and about counts["plain"] plain documents and counts["pictures"] pictures; returns its index."""
+    global _plan
+    files, reasons = _usable(src, manifest, split)
+    leaked = heldout_hashes(src, packages(manifest, "heldout"), processes) if split == "train" else frozenset()
+    pools = names.collect(src, files, POOL_FILES, Random(f"{seed}/pools"))
+    ratios = [counts[kind] / max(1, counts["edits"]) * 1.1 for kind in ("plain", "pictures")]
+    _plan = Plan(src, seed, pools, leaked, tokenizer_path, *ratios)
+    writer = shards.Writer(out, DOCUMENT_KINDS)
+    seen: Counter = Counter()
+    left = Counter(counts)
+    skipped: Counter = Counter()
+    with multiprocessing.get_context("fork").Pool(processes) as pool:
+        for made in pool.imap(_work, _jobs(files, seed)):
+            for document, region, tile in made:
+                group = "pictures" if tile else "plain" if document.kind in ("plain", "fill") else "edits"
+                seen[region] += bool(region)
+                if left[group] <= 0 or seen[region] > MAX_SAME_REGION:
+                    skipped["enough" if left[group] <= 0 else "copied region"] += 1
+                    continue
+                writer.add(document.ids, document.loss_start, document.kind, tile)
+                left[group] -= 1
+            if left["edits"] <= 0:
+                break
+    return writer.close(
+        seed=seed,
+        split=split,
+        tokenizer=shards.digest(tokenizer_path.read_bytes()),
+        manifest=shards.digest(manifest.read_bytes()),
+        files=reasons,
+        skipped=skipped,
+        heldout_bodies=len(leaked),
+    )
+
+
+def build_heldout(src: Path, manifest: Path, out: Path, count_per_kind: int, seed: int) -> dict[str, int]:
+    """Write evaluation edits of the held-out packages as JSON lines, count_per_kind of each kind; returns the counts.
+
+    Names and values that training could draw are avoided where enough others remain; every other instruction is worded by a template
+    that training never uses ("template": "unseen")."""
+    files, _ = _usable(src, manifest, "heldout")
+    train, _ = _usable(src, manifest, "train")
+    rng = Random(f"{seed}/heldout")
+    pools = names.unseen(names.collect(src, files, POOL_FILES, rng), names.collect(src, train, POOL_FILES // 2, Random(f"{seed}/pools")))
+    wanted = dict.fromkeys(KINDS, count_per_kind)
+    seen: set[bytes] = set()
+    rows = []
+    # Packages take turns, so that a large one does not fill the set.
+    by_package: dict[str, list[tuple[str, str]]] = {}
+    for item in files:
+        by_package.setdefault(item[0], []).append(item)
+    for turn in range(400 * count_per_kind):
+        if not any(wanted.values()):
+            break
+        package = sorted(by_package)[turn % len(by_package)]
+        file = source.load(src, *rng.choice(by_package[package]))
+        found = edits.usable_units(file, rng, set()) if file else []
+        for kind in [kind for kind in wanted if wanted[kind]] if found else []:
+            unseen = wanted[kind] % 2 == 0
+            example = edits.make(file, rng.choice(found), kind, pools, rng, held_out=unseen)
+            if example is None or example.target.region in seen or len(example.target.region) > 2000:
+                continue
+            seen.add(example.target.region)
+            wanted[kind] -= 1
+            texts = {**example.target._asdict(), "instruction": example.instruction, "new_region": example.new_region}
+            rows.append({**{key: text.decode() for key, text in texts.items()}, "kind": kind, "package": package, "template": "unseen" if unseen else "seen"})
+    rows.sort(key=lambda row: list(KINDS).index(row["kind"]))
+    temporary = out.with_name(out.name + ".tmp")
+    temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    os.replace(temporary, out)
+    return dict(Counter(row["kind"] for row in rows))

@@ -1,0 +1,127 @@
+"""Instruction edits with an exact gold result, made from real code: a region, words, and the region after the edit."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Iterator, NamedTuple
+
+from cromwell.contract.prompt import Target
+
+from . import instructions, source
+from .names import Pools
+from .splice import Splice, same_tree, splice
+from .statements import KINDS
+from .view import Draft, View
+
+MAX_REGION_LINES = 40
+MAX_AROUND_LINES = 6
+EDITED_FILE_BYTES = 2500  # one edit is drawn for so many bytes of a file
+MAX_EDITS_PER_FILE = 12
+
+
+class Example(NamedTuple):
+    """One edit: what the model sees and what it should write."""
+
+    target: Target
+    instruction: bytes
+    new_region: bytes
+    kind: str
+    package: str
+
+
+def choose_region(unit: source.Unit, rng: Random) -> tuple[int, int]:
+    """Lines first..last-1 of a unit: mostly the whole of a short one, else a window; blank lines at its ends are rare."""
+    count = len(unit.lines)
+    if count <= 25 and rng.random() < 0.75:
+        return 0, count
+    size = min(count, rng.choice((rng.randint(1, 8), rng.randint(3, 16), rng.randint(6, 25), rng.randint(8, MAX_REGION_LINES if rng.random() < 0.2 else 20))))
+    first = rng.randrange(count - size + 1)
+    last = first + size
+    if rng.random() < 0.85:
+        while last - first > 1 and not unit.lines[first].strip():
+            first += 1
+        while last - first > 1 and not unit.lines[last - 1].strip():
+            last -= 1
+    return first, last
+
+
+def around(file: source.SourceFile, unit: source.Unit, first: int, last: int, rng: Random) -> tuple[bytes, bytes]:
+    """A few of the file's lines before and after a region."""
+    begin, end = unit.first + first, unit.first + last
+    before, after = (rng.choice((0, 0, rng.randint(1, 3), rng.randint(1, MAX_AROUND_LINES))) for _ in range(2))
+    return b"".join(file.lines[max(0, begin - before) : begin]), b"".join(file.lines[end : end + after])
+
+
+def short_path(path: str, rng: Random) -> bytes:
+    """A file's name, sometimes with the folder it is in."""
+    parts = path.split("/")
+    return "/".join(parts[-2:] if rng.random() < 0.25 else parts[-1:]).encode()
+
+
+def new_region(view: View, draft: Draft) -> bytes | None:
+    """The region after a draft, or None unless the unit still parses and its tree changed exactly as the draft says."""
+    start, end = view.starts[view.first], view.starts[view.last]
+    if any(one.start < start or one.end > end for one in draft.splices):
+        return None
+    try:
+        region = splice(view.region, [Splice(one.start - start, one.end - start, one.text) for one in draft.splices])
+        tree = source.parse_indented(view.text[:start] + region + view.text[end:])
+    except (SyntaxError, ValueError):
+        return None
+    if (region == view.region) != (draft.kind == "nothing") or not region.strip():
+        return None
+    return region if same_tree(view.unit.tree, tree, draft.changes) else None
+
+
+def make(file: source.SourceFile, unit: source.Unit, kind: str, pools: Pools, rng: Random, held_out: bool = False) -> Example | None:
+    """An edit of one kind somewhere in a unit, or None when this region has no clear one."""
+    first, last = choose_region(unit, rng)
+    view = View(unit, first, last)
+    if not view.region.strip():
+        return None
+    draft = KINDS[kind][0](view, rng, pools)
+    if draft is None:
+        return None
+    region = new_region(view, draft)
+    if region is None:
+        return None
+    text = instructions.word(rng, draft.kind, draft.variant, draft.slots, held_out).encode()
+    before, after = around(file, unit, first, last, rng)
+    return Example(Target(short_path(file.path, rng), before, view.region, after), text, region, draft.kind, file.package)
+
+
+class Balance:
+    """Draws kinds so that their shares stay those of KINDS although some regions offer none."""
+
+    def __init__(self) -> None:
+        self.made = dict.fromkeys(KINDS, 0)
+        self.total = 1
+
+    def draw(self, rng: Random) -> str:
+        """A kind; those behind their share come more often."""
+        weights = [share * min(4.0, max(0.1, share / 100 * self.total / (self.made[kind] + 1))) for kind, (_, share) in KINDS.items()]
+        return rng.choices(list(KINDS), weights)[0]
+
+    def count(self, kind: str) -> None:
+        """Note that an edit of `kind` was made."""
+        self.made[kind] += 1
+        self.total += 1
+
+
+def usable_units(file: source.SourceFile, rng: Random, leaked: set[bytes]) -> list[source.Unit]:
+    """The units of a file, without those that hold a function body of a held-out package."""
+    return [unit for unit in source.units(file, rng) if not (leaked and leaked & source.body_hashes(unit.lines, unit.tree))]
+
+
+def draw(file: source.SourceFile, found: list[source.Unit], pools: Pools, balance: Balance, rng: Random) -> Iterator[Example]:
+    """Edits of one file, about one for EDITED_FILE_BYTES of it; test files give fewer."""
+    size = sum(map(len, file.lines))
+    wanted = min(MAX_EDITS_PER_FILE, size / EDITED_FILE_BYTES * (0.4 if "test" in file.path else 1.0))
+    for _ in range(int(wanted + rng.random()) if found else 0):
+        kind = balance.draw(rng)
+        for _ in range(5):
+            example = make(file, rng.choice(found), kind, pools, rng)
+            if example is not None:
+                balance.count(kind)
+                yield example
+                break

@@ -1,0 +1,155 @@
+"""Which packages the training data is made of, and how their Python files get onto this machine.
+
+The manifest pins every wheel by name, version and sha256, and records its licence and its split: whole packages are held out."""
+
+from __future__ import annotations
+
+import email
+import email.message
+import email.parser
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+HELD_OUT = frozenset(("click", "django", "flask", "httpx", "keras", "requests", "rich", "sqlalchemy", "typer"))
+"""Packages that no training document may come from; evaluation edits come from these alone."""
+
+PERMISSIVE = re.compile(r"(apache(-| software| license|[ -]2)|^bsd|bsd license|bsd-[23]-clause|^mit\b|mit license|psf|python software foundation|isc\b)", re.I)
+RESTRICTIVE = re.compile(r"\b[AL]?GPL|general public|mozilla|\bMPL|\bEPL|\bCC-BY|proprietary|\bSSPL", re.I)
+
+
+class DataError(Exception):
+    """Training data is missing, damaged or not allowed; the text says what and where."""
+
+
+class Package(NamedTuple):
+    """One row of the manifest."""
+
+    name: str
+    version: str
+    licence: str
+    sha256: str
+    split: str  # "train" or "heldout"
+    wheel: str  # file name
+
+
+def licence_of(metadata: email.message.Message) -> str:
+    """The licence that a wheel's METADATA declares: the SPDX expression, else the classifier, else the first line of License."""
+    classifiers = [row.split("::")[-1].strip() for row in metadata.get_all("Classifier", []) if row.startswith("License ::")]
+    declared = (metadata.get("License") or "").strip().splitlines()
+    return metadata.get("License-Expression") or "; ".join(classifiers) or (declared[0] if declared else "")
+
+
+def is_permissive(licence: str) -> bool:
+    """True for Apache, BSD, MIT, PSF and ISC licences, and for combinations of nothing else."""
+    parts = [part for part in re.split(r"\s+(?:AND|OR)\s+|;\s*", licence) if part]
+    return bool(parts) and not RESTRICTIVE.search(licence) and all(PERMISSIVE.search(part) for part in parts)
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def describe_wheel(path: Path) -> Package:
+    """The manifest row of a downloaded wheel. Raises DataError when it is no wheel or its licence is not permissive."""
+    try:
+        with zipfile.ZipFile(path) as wheel:
+            name = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+            metadata = email.parser.BytesParser().parsebytes(wheel.read(name), headersonly=True)
+    except (zipfile.BadZipFile, StopIteration) as error:
+        raise DataError(f"{path}: not a wheel") from error
+    licence = licence_of(metadata)
+    if not is_permissive(licence):
+        raise DataError(f"{path}: licence {licence!r} is not on the list of permissive licences")
+    package = re.sub(r"[-_.]+", "-", metadata["Name"]).lower()
+    return Package(package, metadata["Version"], licence, sha256_of(path), "heldout" if package in HELD_OUT else "train", path.name)
+
+
+def write_manifest(wheels: Path, manifest: Path) -> tuple[list[Package], list[str]]:
+    """Describe every wheel of a folder in `manifest`; returns the rows and the reasons for the wheels left out."""
+    rows, refused = [], []
+    for path in sorted(wheels.glob("*.whl")):
+        try:
+            rows.append(describe_wheel(path))
+        except DataError as error:
+            refused.append(str(error))
+    text = json.dumps({"format": 1, "packages": [row._asdict() for row in sorted(rows)]}, indent=1) + "\n"
+    temporary = manifest.with_name(manifest.name + ".tmp")
+    temporary.write_text(text)
+    os.replace(temporary, manifest)
+    return rows, refused
+
+
+def read_manifest(manifest: Path) -> list[Package]:
+    """The rows of a manifest. Raises DataError when the file is missing or is no manifest."""
+    try:
+        data = json.loads(manifest.read_text())
+        rows = [Package(**row) for row in data["packages"]]
+        formats = data["format"]
+    except FileNotFoundError as error:
+        raise DataError(f"{manifest}: no such manifest") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{manifest}: not a data manifest ({error})") from error
+    if formats != 1:
+        raise DataError(f"{manifest}: manifest format {formats}, this version reads format 1")
+    return rows
+
+
+def unpack(wheel: Path, folder: Path) -> int:
+    """Write the .py files of a wheel below `folder`, bytes as they are; returns their number. All or nothing: `folder` appears by a rename."""
+    count = 0
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as temporary:
+        root = Path(temporary) / "files"
+        root.mkdir()
+        with zipfile.ZipFile(wheel) as archive:
+            for item in archive.infolist():
+                parts = item.filename.split("/")
+                if not item.filename.endswith(".py") or item.filename.startswith("/") or ".." in parts or parts[0].endswith((".dist-info", ".data")):
+                    continue
+                path = root.joinpath(*parts)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(archive.read(item))
+                count += 1
+        os.replace(root, folder)
+    return count
+
+
+def fetch(manifest: Path, out: Path) -> list[str]:
+    """Download what is missing of the manifest's wheels to out/wheels and unpack them to out/src/<name>; returns one line a package.
+
+    Wheels whose sha256 matches and folders that exist are kept, so an interrupted fetch goes on where it stopped. The download
+    asks for the pinned platform's wheels, as the manifest names them; raises DataError when a digest differs."""
+    wheels, lines = out / "wheels", []
+    wheels.mkdir(parents=True, exist_ok=True)
+    for row in read_manifest(manifest):
+        path = wheels / row.wheel
+        if path.exists() and sha256_of(path) != row.sha256:
+            path.unlink()
+        if not path.exists():
+            tags = row.wheel[:-4].split("-")
+            python, abi, platforms = tags[-3], tags[-2], tags[-1]
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(wheels)]
+            if platforms != "any":
+                command += ["--implementation", "cp", "--python-version", python[2] + "." + python[3:], "--abi", abi]
+                command += [argument for platform in platforms.split(".") for argument in ("--platform", platform)]
+            done = subprocess.run([*command, f"{row.name}=={row.version}"], capture_output=True, text=True)
+            if done.returncode or not path.exists():
+                raise DataError(f"{row.name}=={row.version}: download failed: {(done.stderr.strip().splitlines() or ['no ' + row.wheel])[-1]}")
+            if sha256_of(path) != row.sha256:
+                raise DataError(f"{path}: sha256 differs from the manifest's")
+        folder = out / "src" / row.name
+        if folder.exists():
+            lines.append(f"{row.name} {row.version}: there")
+        else:
+            lines.append(f"{row.name} {row.version}: {unpack(path, folder)} files")
+    return lines

@@ -1,0 +1,146 @@
+"""Shards: token documents in memory-mapped .npy files with a JSON index (docs/data.md).
+
+Writing streams: memory stays flat however many documents there are. Reading checks every size and digest first."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from array import array
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .fetch import DataError, sha256_of
+
+FORMAT = 1
+TILE = (256, 256, 3)
+_HEADER_BYTES = 128
+_FILES = ("tokens.npy", "docs.npy", "kinds.npy", "tiles.npy", "tile_of.npy")
+
+
+class Shard(NamedTuple):
+    """An open shard; the arrays are read-only memory maps."""
+
+    index: dict
+    tokens: np.ndarray  # uint16 [tokens]
+    docs: np.ndarray  # int64 [documents, 3]: start, loss_start, end
+    kinds: np.ndarray  # uint8 [documents], indices of index["kinds"]
+    tiles: np.ndarray  # uint8 [tiles, 256, 256, 3]
+    tile_of: np.ndarray  # int64 [documents], -1 or an index of tiles
+
+    def ids(self, document: int) -> np.ndarray:
+        """The token ids of one document."""
+        start, _, end = self.docs[document]
+        return self.tokens[start:end]
+
+
+class _Array:
+    """An .npy file written row by row; its header is completed at the end."""
+
+    def __init__(self, path: Path, dtype: str, row: tuple[int, ...]):
+        self.file, self.dtype, self.row, self.count = path.open("wb"), dtype, row, 0
+        self.file.write(b"\0" * _HEADER_BYTES)
+
+    def add(self, data: bytes, rows: int) -> None:
+        self.file.write(data)
+        self.count += rows
+
+    def close(self) -> None:
+        shape = (self.count, *self.row)
+        text = f"{{'descr': '{self.dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+        head = b"\x93NUMPY\x01\x00" + (_HEADER_BYTES - 10).to_bytes(2, "little")
+        self.file.seek(0)
+        self.file.write(head + text.ljust(_HEADER_BYTES - 11) + b"\n")
+        self.file.close()
+
+
+class Writer:
+    """Writes a shard into a new folder; the folder appears under its name only when `close` has finished."""
+
+    def __init__(self, folder: Path, kinds: list[str]):
+        self.folder, self.kind_names = folder, kinds
+        if folder.exists():
+            raise DataError(f"{folder}: exists already")
+        self.temporary = folder.with_name(folder.name + ".tmp")
+        self.temporary.mkdir(parents=True, exist_ok=True)
+        rows = {"tokens.npy": ("<u2", ()), "docs.npy": ("<i8", (3,)), "kinds.npy": ("|u1", ()), "tiles.npy": ("|u1", TILE), "tile_of.npy": ("<i8", ())}
+        self.arrays = {name: _Array(self.temporary / name, *rows[name]) for name in _FILES}
+        self.counts = dict.fromkeys(kinds, 0)
+
+    def add(self, ids: list[int], loss_start: int, kind: str, tile: bytes | None = None) -> None:
+        """Append one document: the loss is on predicting ids[loss_start:]; `tile` is a picture's 256x256 RGB bytes."""
+        start = self.arrays["tokens.npy"].count
+        self.arrays["tokens.npy"].add(array("H", ids).tobytes(), len(ids))
+        self.arrays["docs.npy"].add(array("q", (start, start + loss_start, start + len(ids))).tobytes(), 1)
+        self.arrays["kinds.npy"].add(bytes((self.kind_names.index(kind),)), 1)
+        self.arrays["tile_of.npy"].add(array("q", (-1 if tile is None else self.arrays["tiles.npy"].count,)).tobytes(), 1)
+        if tile is not None:
+            self.arrays["tiles.npy"].add(tile, 1)
+        self.counts[kind] += 1
+
+    def close(self, **facts: object) -> dict:
+        """Complete the files, write index.json with `facts` and give the folder its name; returns the index."""
+        for part in self.arrays.values():
+            part.close()
+        index = {
+            "format": FORMAT,
+            "kinds": self.kind_names,
+            "counts": self.counts,
+            "documents": self.arrays["docs.npy"].count,
+            "tokens": self.arrays["tokens.npy"].count,
+            "tiles": self.arrays["tiles.npy"].count,
+            **facts,
+            "sha256": {name: sha256_of(self.temporary / name) for name in _FILES},
+        }
+        (self.temporary / "index.json").write_text(json.dumps(index, indent=1) + "\n")
+        os.replace(self.temporary, self.folder)
+        return index
+
+
+def open_shard(folder: Path, verify: bool = True) -> Shard:
+    """Open a shard. Raises DataError, which says what is wrong where, when it is missing or damaged; `verify` compares the digests."""
+    folder = Path(folder)
+    try:
+        index = json.loads((folder / "index.json").read_text())
+        declared = {name: index["sha256"][name] for name in _FILES}
+        shapes = {
+            "tokens.npy": ("uint16", (index["tokens"],)),
+            "docs.npy": ("int64", (index["documents"], 3)),
+            "kinds.npy": ("uint8", (index["documents"],)),
+            "tiles.npy": ("uint8", (index["tiles"], *TILE)),
+            "tile_of.npy": ("int64", (index["documents"],)),
+        }
+    except FileNotFoundError as error:
+        raise DataError(f"{folder}: no index.json: not a shard, or its writer stopped early") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder}/index.json: not a shard index ({error})") from error
+    if index.get("format") != FORMAT:
+        raise DataError(f"{folder}: shard format {index.get('format')}, this version reads format {FORMAT}")
+    arrays = {}
+    for name, (dtype, shape) in shapes.items():
+        try:
+            empty = not shape[0]  # an empty file cannot be mapped
+            arrays[name] = np.load(folder / name, mmap_mode=None if empty else "r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{folder}/{name}: unreadable ({error})") from error
+        if arrays[name].dtype != dtype or arrays[name].shape != shape:
+            raise DataError(f"{folder}/{name}: holds {arrays[name].dtype} {arrays[name].shape}, the index says {dtype} {shape}")
+        if verify and sha256_of(folder / name) != declared[name]:
+            raise DataError(f"{folder}/{name}: digest differs from the index: damaged")
+    docs = arrays["docs.npy"]
+    if len(docs) and (docs[0, 0] != 0 or docs[-1, 2] != index["tokens"] or (docs[1:, 0] != docs[:-1, 2]).any() or (docs[:, 1] <= docs[:, 0]).any() or (docs[:, 1] >= docs[:, 2]).any()):
+        raise DataError(f"{folder}/docs.npy: documents overlap, leave gaps or have no loss")
+    if len(docs) and (arrays["kinds.npy"].max() >= len(index["kinds"]) or arrays["tile_of.npy"].max() >= index["tiles"]):
+        raise DataError(f"{folder}: a document's kind or tile does not exist")
+    return Shard(index, *(arrays[name] for name in _FILES))
+
+
+def digest(*parts: bytes) -> str:
+    """Short hex digest of some bytes, each part counted with its length."""
+    state = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        state.update(len(part).to_bytes(8, "little") + part)
+    return state.hexdigest()

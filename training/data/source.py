@@ -1,0 +1,175 @@
+"""Which source files and which pieces of them are used: filters with counted reasons, duplicates, the held-out leak check, and units.
+
+A unit is a run of whole sibling statements, at most MAX_UNIT_LINES lines: a function, a few methods, a run of assignments.
+It is parsed on its own, so that every later step is exact and cheap."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import random
+import re
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Iterator, NamedTuple
+
+MIN_BYTES, MAX_BYTES = 200, 300_000
+MAX_LINE_BYTES = 300
+MAX_UNIT_LINES = 60
+MIN_BODY_BYTES = 40  # shorter bodies ("return self.x") say nothing about where code comes from
+
+_GENERATED = re.compile(rb"(?i)\b(auto-?generated|generated (by|from|file|automatically)|do not (edit|modify))\b")
+_LICENCE = re.compile(rb"General Public License|Mozilla Public License|\b[AL]?GPL\b")
+_FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+class SourceFile(NamedTuple):
+    """One usable file: LF line ends, parsed."""
+
+    package: str
+    path: str  # "/"-separated, below the package's folder
+    lines: list[bytes]  # each with its "\n", the last one perhaps without
+    tree: ast.Module
+
+
+class Unit(NamedTuple):
+    """A run of whole sibling statements of a file, parsed on its own."""
+
+    first: int  # index of its first line in the file
+    lines: list[bytes]
+    tree: ast.Module  # positions are those of `lines`: line numbers from 1, columns in bytes
+    owner: str  # "module", "class" or "function": what the statements stand in
+
+
+def parse(text: bytes) -> ast.Module:
+    """ast.parse without warnings on the console. Raises SyntaxError for whatever does not parse."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ast.parse(text)
+        except (ValueError, RecursionError, MemoryError) as error:
+            raise SyntaxError(str(error)) from error
+
+
+def parse_indented(text: bytes) -> ast.Module:
+    """The statements of `text`, whose first line may be indented, as a module whose positions are those of `text`."""
+    if text[:1] not in (b" ", b"\t"):
+        return parse(text)
+    tree = parse(b"if 1:\n" + text)
+    if len(tree.body) != 1:
+        raise SyntaxError("statements at two levels")
+    module = ast.Module(body=tree.body[0].body, type_ignores=[])
+    for node in ast.walk(module):
+        if hasattr(node, "lineno"):
+            node.lineno -= 1
+            node.end_lineno -= 1
+    return module
+
+
+def reject_reason(data: bytes) -> str:
+    """Why a file is not used, or "" when it passes (it must still parse)."""
+    if not MIN_BYTES <= len(data) <= MAX_BYTES:
+        return "size"
+    if b"\0" in data:
+        return "binary"
+    if _GENERATED.search(data[:2000]):
+        return "generated"
+    if _LICENCE.search(data[:4000]):
+        return "licence"
+    if max(map(len, data.split(b"\n"))) > MAX_LINE_BYTES:
+        return "long line"
+    digits = len(re.findall(rb"[0-9]", data))
+    if digits * 4 > len(data):
+        return "mostly numbers"
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return "not UTF-8"
+    return ""
+
+
+def list_files(src: Path, packages: list[str], reasons: Counter) -> list[tuple[str, str]]:
+    """(package, path) of the files that pass, sorted, each content once; the reasons of the others are counted in `reasons`."""
+    seen: set[bytes] = set()
+    found = []
+    for package in sorted(packages):
+        root = src / package
+        for path in sorted(root.rglob("*.py")):
+            data = path.read_bytes()
+            reason = reject_reason(data)
+            key = hashlib.blake2b(re.sub(rb"\s+", b"", data), digest_size=12).digest()
+            if not reason and key in seen:
+                reason = "duplicate"
+            seen.add(key)
+            reasons[reason or "used"] += 1
+            if not reason:
+                found.append((package, path.relative_to(root).as_posix()))
+    return found
+
+
+def load(src: Path, package: str, path: str) -> SourceFile | None:
+    """The parsed file with LF line ends, or None when it does not parse."""
+    text = (src / package / path).read_bytes().removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    if b"\r" in text or b"\f" in text:
+        return None
+    try:
+        return SourceFile(package, path, text.splitlines(keepends=True), parse(text))
+    except SyntaxError:
+        return None
+
+
+def body_hash(lines: list[bytes], function: ast.FunctionDef | ast.AsyncFunctionDef) -> bytes | None:
+    """Content hash of a function's body without white space, docstring and comments' line breaks; None for a body too short to tell."""
+    body = function.body
+    if len(body) > 1 and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
+        body = body[1:]
+    text = b"".join(b"".join(lines[body[0].lineno - 1 : body[-1].end_lineno]).split())
+    return hashlib.blake2b(text, digest_size=12).digest() if len(text) >= MIN_BODY_BYTES else None
+
+
+def body_hashes(file_lines: list[bytes], tree: ast.AST) -> set[bytes]:
+    """The body hashes of every function of a tree, nested ones too."""
+    return {key for node in ast.walk(tree) if isinstance(node, _FUNCTION) and (key := body_hash(file_lines, node))}
+
+
+def first_line(statement: ast.stmt) -> int:
+    """Number of a statement's first line, decorators counted in."""
+    return min([statement.lineno, *(node.lineno for node in getattr(statement, "decorator_list", []))])
+
+
+def _runs(body: list[ast.stmt], owner: str, rng: random.Random) -> Iterator[tuple[int, int, str]]:
+    """Cut a list of statements into runs (first line, last line, owner); longer statements are entered."""
+    i = 0
+    while i < len(body):
+        statement = body[i]
+        first, last = first_line(statement), statement.end_lineno
+        if last - first >= MAX_UNIT_LINES:
+            inner = "class" if isinstance(statement, ast.ClassDef) else "function" if isinstance(statement, _FUNCTION) else owner
+            bodies = [getattr(statement, name, []) for name in ("body", "orelse", "finalbody")]
+            bodies += [part.body for name in ("handlers", "cases") for part in getattr(statement, name, [])]
+            for part in bodies:
+                yield from _runs(part, inner, rng)
+            i += 1
+            continue
+        compound = isinstance(statement, (*_FUNCTION, ast.ClassDef))
+        limit = 0 if compound and rng.random() < 0.75 else rng.randint(3, 30)
+        while i + 1 < len(body) and body[i + 1].end_lineno - first < limit:
+            i += 1
+            last = body[i].end_lineno
+        i += 1
+        yield first, last, owner
+
+
+def units(file: SourceFile, rng: random.Random) -> list[Unit]:
+    """Cut a file into units at random; pieces that share lines with their neighbours are left out."""
+    found = []
+    for first, last, owner in _runs(file.tree.body, "module", rng):
+        lines = file.lines[first - 1 : last]
+        try:
+            tree = parse_indented(b"".join(lines))
+        except SyntaxError:
+            continue
+        if tree.body:
+            found.append(Unit(first - 1, lines, tree, owner))
+    return found
