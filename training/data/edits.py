@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 from typing import Iterator, NamedTuple
 
@@ -17,6 +18,8 @@ MAX_REGION_LINES = 40
 MAX_AROUND_LINES = 6
 EDITED_FILE_BYTES = 2500  # one edit is drawn for so many bytes of a file
 MAX_EDITS_PER_FILE = 12
+HINTS = {"change_default": re.compile(rb"\bdef \w.*=|^ +\w+(: [^=]+)?=.*[,)]"), "add_import": re.compile(rb"^ *(import|from) \w")}
+"""For the rare kinds: a line that a unit must hold to be worth trying."""
 
 
 class Example(NamedTuple):
@@ -119,8 +122,9 @@ def draw(file: source.SourceFile, found: list[source.Unit], pools: Pools, balanc
     wanted = min(MAX_EDITS_PER_FILE, size / EDITED_FILE_BYTES * (0.4 if "test" in file.path else 1.0))
     for _ in range(int(wanted + rng.random()) if found else 0):
         kind = balance.draw(rng)
-        for _ in range(5):
-            example = make(file, rng.choice(found), kind, pools, rng)
+        fitting = [unit for unit in found if any(map(HINTS[kind].search, unit.lines))] if kind in HINTS else found
+        for _ in range(5 if fitting else 0):
+            example = make(file, rng.choice(fitting), kind, pools, rng)
             if example is not None:
                 balance.count(kind)
                 yield example

@@ -14,7 +14,7 @@ from . import source
 
 SIDE = 256
 MAX_LINES, MAX_COLUMNS = 6, 36
-FONTS = ("DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf", "LiberationMono-Regular.ttf", "")
+FONTS = ("DejaVuSansMono.ttf", "DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf", "")
 """Fonts asked for by name, where the system has them; "" is the one inside PIL."""
 STYLES = ("default", "monokai", "vs", "friendly", "dracula", "github-dark", "solarized-light", "solarized-dark", "tango", "xcode", "nord", "gruvbox-dark", "bw")
 SIZES = (10, 11, 12, 13, 14, 16)
