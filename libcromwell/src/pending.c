@@ -4,12 +4,6 @@
 #define PENDING __attribute__((weak))
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
-PENDING const char *cw_version(void) { return "pending"; }
-PENDING const char *cw_status_text(cw_status status) { return "pending"; }
-PENDING cw_status cw_isa_select(const char *name) { return CW_E_ARGUMENT; }
-PENDING const char *cw_isa_name(void) { return "pending"; }
-PENDING int32_t cw_threads_default(void) { return 0; }
-PENDING uint64_t cw_checksum64(const void *bytes, size_t size) { return 0; }
 PENDING cw_status cw_model_open(const char *path, cw_model **out, cw_fault *fault) { return CW_E_ARGUMENT; }
 PENDING void cw_model_close(cw_model *model) {}
 PENDING void cw_model_describe(const cw_model *model, cw_model_info *out) {}

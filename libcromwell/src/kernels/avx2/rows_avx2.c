@@ -1,0 +1,114 @@
+/* rows_avx2.c: norms, softmax and activations, eight at a time; a short end goes through a padded copy. */
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/avx2/kernels_avx2.h"
+#include "kernels/avx2/math_avx2.h"
+
+/* The fixed tree that joins 8 lanes. */
+static inline float join(__m256 lanes) {
+  __m128 four = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1)); /* 0+4 1+5 2+6 3+7 */
+  __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+/* The last size % 8 floats, padded with zeros. */
+static inline __m256 load_end(const float *x, size_t count) {
+  float padded[8] = {0};
+  memcpy(padded, x, count * sizeof(float));
+  return _mm256_loadu_ps(padded);
+}
+
+static inline void store_end(float *y, __m256 value, size_t count) {
+  float padded[8];
+  _mm256_storeu_ps(padded, value);
+  memcpy(y, padded, count * sizeof(float));
+}
+
+void cw_rms_avx2(const float *x, const float *weight, float eps, size_t size, float *y) {
+  size_t whole = size / 8 * 8, end = size - whole;
+  __m256 lanes = _mm256_setzero_ps();
+  for (size_t i = 0; i < whole; i += 8) {
+    __m256 value = _mm256_loadu_ps(x + i);
+    lanes = _mm256_fmadd_ps(value, value, lanes);
+  }
+  if (end > 0) {
+    __m256 value = load_end(x + whole, end);
+    lanes = _mm256_fmadd_ps(value, value, lanes);
+  }
+  float mean = join(lanes) / (float)size;
+  __m256 inverse = all(1.0f / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(mean + eps))));
+  for (size_t i = 0; i < whole; i += 8) {
+    __m256 scaled = _mm256_mul_ps(_mm256_loadu_ps(x + i), inverse);
+    _mm256_storeu_ps(y + i, weight == NULL ? scaled : _mm256_mul_ps(scaled, _mm256_loadu_ps(weight + i)));
+  }
+  if (end > 0) {
+    __m256 scaled = _mm256_mul_ps(load_end(x + whole, end), inverse);
+    store_end(y + whole, weight == NULL ? scaled : _mm256_mul_ps(scaled, load_end(weight + whole, end)), end);
+  }
+}
+
+float cw_softmax_avx2(float *scores, size_t count, size_t padded, float scale) {
+  size_t whole = count / 8 * 8, end = count - whole;
+  float highest = scores[0];
+  if (whole > 0) {
+    __m256 eight = _mm256_loadu_ps(scores);
+    for (size_t i = 8; i < whole; i += 8) eight = _mm256_max_ps(_mm256_loadu_ps(scores + i), eight);
+    float lane[8];
+    _mm256_storeu_ps(lane, eight);
+    for (int i = 0; i < 8; i++) highest = lane[i] > highest ? lane[i] : highest;
+  }
+  for (size_t i = whole; i < count; i++) highest = scores[i] > highest ? scores[i] : highest;
+  __m256 lanes = _mm256_setzero_ps();
+  for (size_t i = 0; i < whole; i += 8) {
+    __m256 value = exp_eight(_mm256_mul_ps(_mm256_sub_ps(_mm256_loadu_ps(scores + i), all(highest)), all(scale)));
+    _mm256_storeu_ps(scores + i, value);
+    lanes = _mm256_add_ps(lanes, value);
+  }
+  if (end > 0) {
+    float value[8], zero[8] = {0};
+    _mm256_storeu_ps(value, exp_eight(_mm256_mul_ps(_mm256_sub_ps(load_end(scores + whole, end), all(highest)), all(scale))));
+    memcpy(zero, value, end * sizeof(float));
+    memcpy(scores + whole, zero, end * sizeof(float));
+    lanes = _mm256_add_ps(lanes, _mm256_loadu_ps(zero));
+  }
+  if (padded > count) memset(scores + count, 0, (padded - count) * sizeof(float));
+  return join(lanes);
+}
+
+static inline __m256 silu_eight(__m256 x) { return _mm256_mul_ps(x, sigmoid_eight(x)); }
+
+static inline __m256 gelu_eight(__m256 x) {
+  __m256 cube = _mm256_mul_ps(_mm256_mul_ps(x, x), x);
+  __m256 inner = _mm256_mul_ps(all(CW_GELU_SLOPE), _mm256_fmadd_ps(cube, all(CW_GELU_CUBE), x));
+  return _mm256_mul_ps(x, sigmoid_eight(inner));
+}
+
+/* x[i] = EIGHT(x[i]) over a row, with `value` the eight at hand. */
+#define OVER_ROW(EXPRESSION)                            \
+  size_t whole = size / 8 * 8, end = size - whole;      \
+  for (size_t i = 0; i < whole; i += 8) {               \
+    __m256 value = _mm256_loadu_ps(x + i);              \
+    _mm256_storeu_ps(x + i, EXPRESSION);                \
+  }                                                     \
+  if (end > 0) {                                        \
+    __m256 value = load_end(x + whole, end);            \
+    store_end(x + whole, EXPRESSION, end);              \
+  }
+
+void cw_silu_avx2(float *x, size_t size) { OVER_ROW(silu_eight(value)) }
+
+void cw_silu_mul_avx2(float *x, const float *y, size_t size) {
+  size_t whole = size / 8 * 8, end = size - whole;
+  for (size_t i = 0; i < whole; i += 8)
+    _mm256_storeu_ps(x + i, _mm256_mul_ps(silu_eight(_mm256_loadu_ps(x + i)), _mm256_loadu_ps(y + i)));
+  if (end > 0) store_end(x + whole, _mm256_mul_ps(silu_eight(load_end(x + whole, end)), load_end(y + whole, end)), end);
+}
+
+void cw_gelu_avx2(float *x, size_t size) { OVER_ROW(gelu_eight(value)) }
+
+void cw_sigmoid_avx2(float *x, size_t size) { OVER_ROW(sigmoid_eight(value)) }
+
+void cw_softcap_avx2(float *x, size_t size, float cap) {
+  OVER_ROW(_mm256_mul_ps(all(cap), tanh_eight(_mm256_div_ps(value, all(cap)))))
+}

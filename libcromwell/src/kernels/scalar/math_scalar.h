@@ -1,0 +1,49 @@
+/* math_scalar.h: the library's exponential, one number at a time: the operations of math_avx2.h in the same order. */
+#ifndef CW_MATH_SCALAR_H
+#define CW_MATH_SCALAR_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+/* exp(x) - 1 = q 2^n + (2^n - 1): gives q = exp(r) - 1 and the power 2^n. x is clamped to [CW_EXP_MIN, CW_EXP_MAX]. */
+static inline float exp_parts(float x, float *power) {
+  x = x > CW_EXP_MIN ? x : CW_EXP_MIN;
+  x = x < CW_EXP_MAX ? x : CW_EXP_MAX;
+  float shifted = fmaf(x, CW_LOG2E, CW_ROUND);
+  float n = shifted - CW_ROUND;
+  float r = fmaf(n, -CW_LN2_HIGH, x);
+  r = fmaf(n, -CW_LN2_LOW, r);
+  float p = CW_EXP_C7;
+  p = fmaf(p, r, CW_EXP_C6);
+  p = fmaf(p, r, CW_EXP_C5);
+  p = fmaf(p, r, CW_EXP_C4);
+  p = fmaf(p, r, CW_EXP_C3);
+  p = fmaf(p, r, CW_EXP_C2);
+  uint32_t bits;
+  memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits + 127u) << 23; /* the low bits of `shifted` hold n */
+  memcpy(power, &bits, sizeof bits);
+  return fmaf(p * r, r, r);
+}
+
+static inline float exp_one(float x) {
+  float power, q = exp_parts(x, &power);
+  return fmaf(q, power, power);
+}
+
+static inline float sigmoid_one(float x) { return 1.0f / (1.0f + exp_one(-x)); }
+
+/* tanh(x) = e / (e + 2) with e = exp(2x) - 1: accurate near 0, where exp alone would cancel. */
+static inline float tanh_one(float x) {
+  float twice = x + x;
+  twice = twice > -30.0f ? twice : -30.0f;
+  twice = twice < 30.0f ? twice : 30.0f;
+  float power, q = exp_parts(twice, &power);
+  float e = fmaf(q, power, power - 1.0f);
+  return e / (e + 2.0f);
+}
+
+#endif

@@ -1,0 +1,25 @@
+/* pool.h: a persistent team of threads for one session; the caller is worker 0.
+ *
+ * A job is cut into chunks, and whoever is free claims the next one. Which worker runs a chunk never changes a result, as every
+ * output belongs to exactly one chunk; and a worker that the system took off its core holds nobody up except for its own chunk. */
+#ifndef CW_POOL_H
+#define CW_POOL_H
+
+#include <stdint.h>
+
+#include "cromwell.h"
+
+typedef struct cw_pool cw_pool;
+
+/* Runs one chunk; `worker` is 0 .. threads-1 and names the scratch memory to use. */
+typedef void (*cw_chunk_fn)(void *job, uint32_t chunk, uint32_t worker);
+
+cw_status cw_pool_open(uint32_t threads, cw_pool **out);
+void cw_pool_close(cw_pool *pool); /* joins every thread */
+uint32_t cw_pool_threads(const cw_pool *pool);
+/* Runs chunks 0 .. count-1 (at most 65535) and returns when all are done. */
+void cw_pool_run(cw_pool *pool, cw_chunk_fn run, void *job, uint32_t count);
+/* The same on the caller alone: for jobs too short to share. */
+void cw_pool_run_alone(cw_chunk_fn run, void *job, uint32_t count);
+
+#endif
