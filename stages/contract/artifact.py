@@ -32,7 +32,7 @@ ITEM_BYTES = {"|u1": 1, "|i1": 1, "<i2": 2, "<u2": 2, "<i4": 4, "<u4": 4, "<i8":
 
 HEADER_FIELDS = frozenset({"magic", "format", "kind", "schema", "meta", "arrays", "lineage", "required"})
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*(\.(0|[1-9][0-9]*))?")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}(\.(0|[1-9][0-9]{0,5}))?")
 _NPY_HEADER = re.compile(rb"\{ *'descr' *: *'([|<>=][a-zA-Z][0-9]{1,3})' *, *'fortran_order' *: *(True|False) *, *"
                          rb"'shape' *: *\(([0-9, ]*)\) *,? *\} *\n")
 

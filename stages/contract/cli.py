@@ -142,14 +142,18 @@ def run(app: click.Command, arguments: Sequence[str]) -> int:
 
 
 def command_main(app: click.Command) -> NoReturn:
-    """Runs a command on the process's arguments and exits with its code."""
+    """Runs a command on the process's arguments and exits with its code.
+
+    Exits without taking the interpreter apart, which would cost most of a bare start again (figures in docs/command-line.md);
+    everything written is flushed before."""
     code = run(app, sys.argv[1:])
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:  # the interpreter would complain about the same at exit
-        _drop_stdout()
-    sys.exit(code)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:  # what run() could report, it has reported
+            pass
+    os._exit(code)
 
 
 def _as_command_error(app: click.Command, error: Exception) -> CommandError:

@@ -19,7 +19,13 @@ def open_model(settings: Settings) -> Model:
         binding.isa_select(settings.isa)
     except binding.CromwellError as error:
         raise CommandError(error.text, "scalar works everywhere; without --isa and CROMWELL_ISA the best one is taken") from None
-    path = settings.model or binding.default_model_path()
+    return open_model_file(settings.model or binding.default_model_path())
+
+
+def open_model_file(path: str) -> Model:
+    """A model pack by its path. CommandError when it cannot be used."""
+    from cromwell import binding
+
     try:
         return binding.Model(path)
     except binding.CromwellError as error:
