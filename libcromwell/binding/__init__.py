@@ -286,6 +286,11 @@ class Session(_Handle):
         self._trace = None
 
     @property
+    def state_bytes_per_token(self) -> int:
+        """Size of the exported state of one token."""
+        return self._info.state_bytes_per_token
+
+    @property
     def length(self) -> int:
         """Tokens fed so far."""
         return lib.cw_session_length(self._open())

@@ -25,12 +25,13 @@ from typing import Any, BinaryIO, NoReturn
 
 import click
 
+from cromwell.contract import words
 from cromwell.contract.errors import CommandError
+from cromwell.contract.words import detail, message, one_line
+
+__all__ = ["CommandError", "command", "command_main", "detail", "message", "open_input", "output", "output_option", "run", "use_color"]
 
 EXIT_OK, EXIT_USAGE, EXIT_CONFLICT, EXIT_NO_EDIT, EXIT_GATE, EXIT_INTERNAL, EXIT_INTERRUPT, EXIT_PIPE = 0, 2, 3, 4, 5, 70, 130, 141
-
-_verbosity = 0  # -1 after -q, +1 after -v; set anew by each run()
-
 
 # ---- Commands ---------------------------------------------------------------------------------------------------------------
 
@@ -89,9 +90,8 @@ def _flag(names: list[str], callback: Callable[..., None], text: str) -> click.O
 
 def _set_verbosity(value: int) -> Callable[[click.Context, click.Parameter, bool], None]:
     def callback(_ctx: click.Context, _parameter: click.Parameter, given: bool) -> None:
-        global _verbosity
         if given:
-            _verbosity = value
+            words.set_verbosity(value)
 
     return callback
 
@@ -110,8 +110,7 @@ output_option = click.option("-o", "--output", metavar="FILE", default=None,
 
 def run(app: click.Command, arguments: Sequence[str]) -> int:
     """Runs a command and returns its exit code; every failure becomes one error line on stderr, never a traceback."""
-    global _verbosity
-    _verbosity = 0
+    words.set_verbosity(0)
     try:
         with app.make_context(app.name, list(arguments)) as context:
             app.invoke(context)
@@ -121,9 +120,9 @@ def run(app: click.Command, arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except click.UsageError as error:
-        return _fail(CommandError(f"{app.name}: {_one_line(error.format_message())}", f"`{app.name} --help` lists what it takes"))
+        return _fail(CommandError(f"{app.name}: {one_line(error.format_message())}", f"`{app.name} --help` lists what it takes"))
     except click.ClickException as error:
-        return _fail(CommandError(f"{app.name}: {_one_line(error.format_message())}"))
+        return _fail(CommandError(f"{app.name}: {one_line(error.format_message())}"))
     except CommandError as error:
         return _fail(error)
     except (KeyboardInterrupt, click.exceptions.Abort):
@@ -160,30 +159,25 @@ def _as_command_error(app: click.Command, error: Exception) -> CommandError:
     """An error of the engine as bad input (2); anything else as internal (70)."""
     binding = sys.modules.get("cromwell.binding")
     if binding is not None and isinstance(error, binding.CromwellError):
-        return CommandError(f"{app.name}: {_one_line(str(error))}")
+        return CommandError(f"{app.name}: {one_line(str(error))}")
     trace, place = error.__traceback__, ""
     while trace is not None:
         place = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})"
         trace = trace.tb_next
-    text = _one_line(f"{type(error).__name__}: {error}")
+    text = one_line(f"{type(error).__name__}: {error}")
     hint = "this is a fault in cromwell; please report the command and its input"
     return CommandError(f"{app.name}: internal error: {text}{place}", hint, EXIT_INTERNAL)
 
 
 def _fail(error: CommandError) -> int:
     if sys.stderr is not None:
-        text = f"error: {_one_line(error.where_and_what)}\n" + (f"\nhint: {_one_line(error.hint)}\n" if error.hint else "")
+        text = f"error: {one_line(error.where_and_what)}\n" + (f"\nhint: {one_line(error.hint)}\n" if error.hint else "")
         try:
             sys.stderr.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
             sys.stderr.flush()
         except OSError:
             pass
     return error.exit_code
-
-
-def _one_line(text: str) -> str:
-    """`text` on one line, control characters escaped: names from outside must not steer a terminal."""
-    return "".join(c if c.isprintable() else " " if c == "\n" else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 def _drop_stdout() -> None:
@@ -194,26 +188,6 @@ def _drop_stdout() -> None:
         os.close(null)
     except OSError:
         pass
-
-
-# ---- Words on stderr --------------------------------------------------------------------------------------------------------
-
-
-def message(text: str) -> None:
-    """One line on stderr; silent after -q."""
-    if _verbosity >= 0:
-        _say(text)
-
-
-def detail(text: str) -> None:
-    """One line on stderr, only after -v."""
-    if _verbosity > 0:
-        _say(text)
-
-
-def _say(text: str) -> None:
-    if sys.stderr is not None:
-        sys.stderr.write(text + "\n")
 
 
 def use_color(stream: Any) -> bool:

@@ -12,8 +12,6 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import click
-
 from cromwell.contract.errors import CommandError
 
 PROJECT_FILE = ".cromwell.toml"
@@ -179,19 +177,20 @@ def print_config(flags: Mapping[str, Any]) -> None:
     for name in _SETTINGS:
         value = getattr(settings, "cache_size_bytes" if name == "cache_size" else name)
         text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-        click.echo(f"{name} = {text}  # {settings.origins[name]}")
+        print(f"{name} = {text}  # {settings.origins[name]}")
 
 
-_OPTIONS = {
-    "model": click.option("--model", metavar="FILE", help="model pack to use instead of the installed one"),
-    "threads": click.option("--threads", metavar="N", help="threads; 0 is one a physical core; never changes a result"),
-    "isa": click.option("--isa", metavar="NAME", help="instruction set: scalar or avx2 instead of the best there is"),
-    "cache": click.option("--cache/--no-cache", "cache", default=None, help="use the cache of states and results, or leave it alone"),
+_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "model": ("--model", {"metavar": "FILE", "help": "model pack to use instead of the installed one"}),
+    "threads": ("--threads", {"metavar": "N", "help": "threads; 0 is one a physical core; never changes a result"}),
+    "isa": ("--isa", {"metavar": "NAME", "help": "instruction set: scalar or avx2 instead of the best there is"}),
+    "cache": ("--cache/--no-cache", {"default": None, "help": "use the cache of states and results, or leave it alone"}),
 }
 
 
 def options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator that gives a command the options of these settings and --print-config; the function receives `settings`."""
+    import click  # only commands come here
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -201,7 +200,8 @@ def options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
         decorated = click.option("--print-config", is_flag=True, help="print every setting with its origin and exit")(with_settings)
         for name in reversed(names):
-            decorated = _OPTIONS[name](decorated)
+            declaration, attributes = _OPTIONS[name]
+            decorated = click.option(declaration, name, **attributes)(decorated)
         return decorated
 
     return decorate

@@ -1,0 +1,147 @@
+/* lines.c: splitting into lines, trimming common ends, and interning lines as integers. */
+#include "edit/lines.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+cw_status cw_lines_open(const uint8_t *text, size_t size, cw_lines *out) {
+  *out = (cw_lines){.text = text, .size = size};
+  size_t count = 0;
+  for (size_t i = 0; i < size; i++) count += text[i] == '\n';
+  if (size > 0 && text[size - 1] != '\n') count++;
+  if (count > CW_LINES_MAX) return CW_E_CAPACITY;
+  out->starts = malloc((count + 1) * sizeof *out->starts);
+  if (!out->starts) return CW_E_MEMORY;
+  out->count = (uint32_t)count;
+  size_t at = 0;
+  for (size_t i = 0; i < count; i++) {
+    out->starts[i] = at;
+    const uint8_t *end = memchr(text + at, '\n', size - at);
+    at = end ? (size_t)(end - text) + 1 : size;
+  }
+  out->starts[count] = size;
+  return CW_OK;
+}
+
+void cw_lines_close(cw_lines *lines) {
+  free(lines->starts);
+  lines->starts = NULL;
+}
+
+static size_t common_prefix(const uint8_t *a, const uint8_t *b, size_t limit) {
+  size_t i = 0;
+  for (; i + 8 <= limit; i += 8) {
+    uint64_t x, y;
+    memcpy(&x, a + i, 8);
+    memcpy(&y, b + i, 8);
+    if (x != y) return i + (size_t)__builtin_ctzll(x ^ y) / 8;
+  }
+  while (i < limit && a[i] == b[i]) i++;
+  return i;
+}
+
+/* Of the bytes before a_end and b_end. */
+static size_t common_suffix(const uint8_t *a_end, const uint8_t *b_end, size_t limit) {
+  size_t i = 0;
+  for (; i + 8 <= limit; i += 8) {
+    uint64_t x, y;
+    memcpy(&x, a_end - i - 8, 8);
+    memcpy(&y, b_end - i - 8, 8);
+    if (x != y) return i + (size_t)__builtin_clzll(x ^ y) / 8;
+  }
+  while (i < limit && a_end[-1 - (ptrdiff_t)i] == b_end[-1 - (ptrdiff_t)i]) i++;
+  return i;
+}
+
+/* How many of the line boundaries starts[0..count] are <= at. */
+static uint32_t boundaries_upto(const cw_lines *lines, size_t at) {
+  uint32_t low = 0, high = lines->count + 1;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    if (lines->starts[middle] <= at)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+/* How many whole lines the last `bytes` bytes hold, bytes >= 1. */
+static uint32_t lines_within(const cw_lines *lines, size_t bytes) {
+  return bytes == lines->size ? lines->count : lines->count - boundaries_upto(lines, lines->size - bytes - 1);
+}
+
+static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+void cw_lines_common(const cw_lines *old_lines, const cw_lines *new_lines, uint32_t *head, uint32_t *tail) {
+  size_t bytes = old_lines->size && new_lines->size
+                     ? common_prefix(old_lines->text, new_lines->text, min_size(old_lines->size, new_lines->size)) : 0;
+  /* The smaller count: a last line without \n ends at `bytes` in one text while the other's goes on. */
+  *head = min_u32(boundaries_upto(old_lines, bytes), boundaries_upto(new_lines, bytes)) - 1;
+  size_t taken = old_lines->starts[*head]; /* the same in both */
+  size_t limit = min_size(old_lines->size, new_lines->size) - taken;
+  bytes = limit ? common_suffix(old_lines->text + old_lines->size, new_lines->text + new_lines->size, limit) : 0;
+  *tail = 0;
+  if (bytes == 0) return;
+  /* The smaller count again, for a line start that only one text has at the first common byte. */
+  *tail = min_u32(lines_within(old_lines, bytes), lines_within(new_lines, bytes));
+}
+
+int cw_lines_equal(const cw_lines *lines, uint32_t i, uint32_t j) {
+  size_t size = lines->starts[i + 1] - lines->starts[i];
+  return size == lines->starts[j + 1] - lines->starts[j] && memcmp(lines->text + lines->starts[i], lines->text + lines->starts[j], size) == 0;
+}
+
+/* Folded multiplication: the two halves of a 128-bit product, mixed. */
+static uint64_t fold(uint64_t a, uint64_t b) {
+  __uint128_t product = (__uint128_t)a * b;
+  return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint64_t hash_bytes(const uint8_t *bytes, size_t size, uint64_t seed) {
+  const uint64_t odd = 0x9e3779b97f4a7c15u; /* 2^64 / golden ratio */
+  uint64_t hash = seed ^ fold(size ^ seed, odd), word;
+  for (; size >= 8; bytes += 8, size -= 8) {
+    memcpy(&word, bytes, 8);
+    hash = fold(hash ^ word, odd ^ seed);
+  }
+  word = 0;
+  memcpy(&word, bytes, size);
+  return fold(hash ^ word, odd ^ (seed << 1));
+}
+
+typedef struct {
+  uint64_t hash;
+  const uint8_t *text; /* NULL: free */
+  size_t size;
+  int32_t id;
+} slot;
+
+static void intern(const cw_lines *lines, uint32_t first, uint32_t count, slot *slots, size_t mask, uint64_t seed, uint32_t *next, int32_t *ids) {
+  for (uint32_t i = 0; i < count; i++) {
+    const uint8_t *text = lines->text + lines->starts[first + i];
+    size_t size = lines->starts[first + i + 1] - lines->starts[first + i];
+    uint64_t hash = hash_bytes(text, size, seed);
+    size_t at = (size_t)hash & mask;
+    while (slots[at].text && !(slots[at].hash == hash && slots[at].size == size && memcmp(slots[at].text, text, size) == 0))
+      at = (at + 1) & mask;
+    if (!slots[at].text) slots[at] = (slot){hash, text, size, (int32_t)(*next)++};
+    ids[i] = slots[at].id;
+  }
+}
+
+cw_status cw_lines_intern(const cw_lines *old_lines, uint32_t old_count, const cw_lines *new_lines, uint32_t new_count, uint32_t first,
+                          int32_t *old_ids, int32_t *new_ids, uint32_t *distinct) {
+  size_t capacity = 16;
+  while (capacity < 2 * ((size_t)old_count + new_count)) capacity *= 2;
+  slot *slots = calloc(capacity, sizeof *slots);
+  if (!slots) return CW_E_MEMORY;
+  /* The seed differs from run to run where addresses do, so that nobody can prepare lines that collide; ids do not depend on it. */
+  uint64_t seed = fold((uint64_t)(uintptr_t)slots ^ 0xd1b54a32d192ed03u, (uint64_t)(uintptr_t)&capacity ^ 0x2545f4914f6cdd1du);
+  *distinct = 0;
+  intern(old_lines, first, old_count, slots, capacity - 1, seed, distinct, old_ids);
+  intern(new_lines, first, new_count, slots, capacity - 1, seed, distinct, new_ids);
+  free(slots);
+  return CW_OK;
+}

@@ -1,0 +1,103 @@
+"""Muon for matrices, AdamW for embeddings, norms, gates and biases.
+
+Muon: Keller Jordan, "Muon: an optimizer for hidden layers in neural networks" (2024); momentum, then orthogonalisation by a
+quintic Newton-Schulz iteration. Matrices of one shape go through it together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+EMBEDDING_LIKE = ("embed.weight", "ar.head", "vision.pos", "vision.tile_row", "vision.tile_col")
+"""Two-dimensional, but tables of rows rather than maps."""
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """Peak rates; the trainer's schedule multiplies them."""
+
+    matrix_rate: float = 0.02
+    other_rate: float = 3e-3
+    momentum: float = 0.95
+    betas: tuple[float, float] = (0.9, 0.95)
+    matrix_decay: float = 0.01  # decoupled, as in AdamW: per step, times the rate
+    steps: int = 5  # of Newton-Schulz
+
+
+def orthogonalise(matrices: Tensor, steps: int) -> Tensor:
+    """[n, rows, columns] to nearby semi-orthogonal matrices: singular values end between about 0.7 and 1.2."""
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.transpose(1, 2) if tall else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.transpose(1, 2)
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * (gram @ gram)) @ x
+    return x.transpose(1, 2) if tall else x
+
+
+class MuonAdamW:
+    """Both optimizers over a model's named parameters; parameters without a gradient are left alone."""
+
+    def __init__(self, named_parameters: Iterable[tuple[str, nn.Parameter]], settings: OptimizerSettings) -> None:
+        self.settings = settings
+        self.matrices: dict[torch.Size, list[tuple[str, nn.Parameter]]] = defaultdict(list)
+        self.momentum: dict[str, Tensor] = {}
+        others: list[nn.Parameter] = []
+        self.other_names: list[str] = []
+        for name, parameter in named_parameters:
+            if parameter.ndim == 2 and name not in EMBEDDING_LIKE:
+                self.matrices[parameter.shape].append((name, parameter))
+                self.momentum[name] = torch.zeros_like(parameter)
+            else:
+                others.append(parameter)
+                self.other_names.append(name)
+        self.adamw = torch.optim.AdamW(others, lr=settings.other_rate, betas=settings.betas, eps=1e-8, weight_decay=0.0, fused=True)
+
+    @torch.no_grad()
+    def step(self, scale: float) -> None:
+        """One update with the rates times `scale`."""
+        for group in self.adamw.param_groups:
+            group["lr"] = self.settings.other_rate * scale
+        self.adamw.step()
+        rate = self.settings.matrix_rate * scale
+        for shape, members in self.matrices.items():
+            present = [(name, parameter) for name, parameter in members if parameter.grad is not None]
+            if not present:
+                continue
+            parameters = [parameter for _, parameter in present]
+            gradients = [parameter.grad for parameter in parameters]
+            momentum = [self.momentum[name] for name, _ in present]
+            torch._foreach_lerp_(momentum, gradients, 1 - self.settings.momentum)
+            ahead = torch._foreach_lerp(gradients, momentum, self.settings.momentum)  # Nesterov
+            update = orthogonalise(torch.stack(ahead), self.settings.steps)
+            torch._foreach_mul_(parameters, 1 - rate * self.settings.matrix_decay)
+            torch._foreach_add_(parameters, list(update.unbind(0)), alpha=-rate * max(1.0, shape[0] / shape[1]) ** 0.5)
+
+    def zero_grad(self) -> None:
+        self.adamw.zero_grad(set_to_none=True)
+        for members in self.matrices.values():
+            for _, parameter in members:
+                parameter.grad = None
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that `load` needs, by name."""
+        tensors = {f"muon.{name}": tensor for name, tensor in self.momentum.items()}
+        for index, values in self.adamw.state_dict()["state"].items():
+            for key, tensor in values.items():
+                tensors[f"adamw.{key}.{self.other_names[index]}"] = tensor
+        return tensors
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Restores what `state` gave; KeyError when a matrix is missing."""
+        for name, tensor in self.momentum.items():
+            tensor.copy_(tensors[f"muon.{name}"])
+        whole = self.adamw.state_dict()
+        for index, name in enumerate(self.other_names):
+            values = {key: tensors[f"adamw.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"adamw.{key}.{name}" in tensors}
+            if values:
+                whole["state"][index] = values
+        self.adamw.load_state_dict(whole)
