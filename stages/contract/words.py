@@ -25,6 +25,11 @@ def detail(text: str) -> None:
         _say(text)
 
 
+def shows_progress() -> bool:
+    """Whether progress may be shown: stderr is a terminal, and -q was not given."""
+    return _verbosity >= 0 and sys.stderr is not None and sys.stderr.isatty()
+
+
 def one_line(text: str) -> str:
     """`text` on one line, control characters escaped: names from outside must not steer a terminal."""
     return "".join(c if c.isprintable() else " " if c == "\n" else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
