@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click.formatting
 import pytest
+
 from cromwell.contract.errors import CommandError
 from cromwell.contract.text import read_text
 from cromwell.prepare.region import Place, parse_place, settle
@@ -163,7 +164,7 @@ def test_lines_left_out_are_reported():
     body = b"".join(b"    x%d = %d\n" % (n, n) for n in range(60))
     raw = b"def long():\n    total = 1\n" + body + b"    print(total)\n"
     found = settle(Place("app.py"), read_text(raw, "app.py"), "rename total to amount")
-    assert "1 more line of long" in found.remarks[0]
+    assert found.left_out == "1 more line of long with the same names left out"
 
 
 def test_a_small_file_is_taken_whole_and_a_long_one_is_not():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from cromwell.contract.errors import CommandError
-from cromwell.contract.text import line_ends, read_text
 from hypothesis import given
 from hypothesis import strategies as st
+
+from cromwell.contract.errors import CommandError
+from cromwell.contract.text import line_ends, read_text
 
 
 @pytest.mark.parametrize(("raw", "eol", "count"), [
@@ -19,7 +20,8 @@ def test_line_ends_and_counts(raw, eol, count):
     assert line_ends(raw) == eol
 
 
-@given(st.lists(st.text(alphabet="ab\x0c\u2028 ", max_size=4), max_size=8), st.sampled_from(["\n", "\r\n", "\r"]), st.booleans(), st.booleans())
+@given(st.lists(st.text(alphabet="ab\x0c\u2028 ", max_size=4), max_size=8), st.sampled_from(["\n", "\r\n", "\r"]), st.booleans(),
+       st.booleans())
 def test_lines_join_to_the_file(lines, end, has_bom, ends_open):
     raw = end.join(lines).encode() + (b"" if ends_open else end.encode())
     text = read_text((b"\xef\xbb\xbf" if has_bom else b"") + raw, "f")
@@ -35,8 +37,8 @@ def test_span_of_no_lines_is_empty():
 
 
 @pytest.mark.parametrize(("raw", "words"), [
-    ("a\n".encode("utf-16"), "UTF-16"), (b"a\0b\n", "binary"), (b"ok\ncaf\xe9\n", "byte 0xe9 at offset 6 (line 2)"), (b"\xc0\x80", "not UTF-8"),
-    (b"\xed\xa0\x80", "not UTF-8"),
+    ("a\n".encode("utf-16"), "UTF-16"), (b"a\0b\n", "binary"), (b"ok\ncaf\xe9\n", "byte 0xe9 at offset 6 (line 2)"),
+    (b"\xc0\x80", "not UTF-8"), (b"\xed\xa0\x80", "not UTF-8"),
 ])
 def test_refused(raw, words):
     with pytest.raises(CommandError) as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from cromwell.contract.prompt import SPECIAL_TOKENS
 from cromwell.generate.gate import Gate, is_loop, longest_run, repeats_block
 
@@ -23,7 +24,8 @@ def test_a_good_edit_passes():
 
 
 @pytest.mark.parametrize(("new", "reason"), [
-    (OLD, "unchanged"), (b"", "empty"), (b" \n", "empty"), (b"    return 'caf\xe9'\n", "not UTF-8"), (b"    return '\0'\n", "holds a NUL byte"),
+    (OLD, "unchanged"), (b"", "empty"), (b" \n", "empty"), (b"    return 'caf\xe9'\n", "not UTF-8"),
+    (b"    return '\0'\n", "holds a NUL byte"),
     (b"    return (a + 1\n", "does not parse"), (b"  return a\n    b = 1\n", "does not parse"), (b"    return a +\n", "does not parse"),
     (b"return a\n", "does not parse"),
 ])

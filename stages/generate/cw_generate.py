@@ -39,14 +39,19 @@ def _finite(_ctx: click.Context, parameter: click.Parameter, value: float | None
 @click.argument("source", metavar="[CONTEXT|ENCODING|-]", default="-")
 @click.option("-n", "--candidates", metavar="K", type=click.IntRange(1, 64), default=1, show_default=True,
               help="decode K candidates and take the best; the first is greedy, the others are drawn")
-@click.option("--temperature", metavar="T", type=click.FloatRange(min=0), callback=_finite, help="of drawn candidates; 0 is greedy  [default: 0, or 0.8 after the first]")
-@click.option("--top-k", metavar="N", type=click.IntRange(min=0, max=1 << 30), default=0, help="draw from the N likeliest tokens; 0 from all")
-@click.option("--top-p", metavar="P", type=click.FloatRange(0, 1, min_open=True), callback=_finite, default=1.0, help="draw from the likeliest tokens that make up P")
-@click.option("--min-p", metavar="P", type=click.FloatRange(0, 1, max_open=True), callback=_finite, default=0.0, help="draw from tokens at least P times as likely as the likeliest")
+@click.option("--temperature", metavar="T", type=click.FloatRange(min=0), callback=_finite,
+              help="of drawn candidates; 0 is greedy  [default: 0, or 0.8 after the first]")
+@click.option("--top-k", metavar="N", type=click.IntRange(0, 1 << 30), default=0,
+              help="draw from the N likeliest tokens; 0 from all")
+@click.option("--top-p", metavar="P", type=click.FloatRange(0, 1, min_open=True), callback=_finite, default=1.0,
+              help="draw from the likeliest tokens that make up P")
+@click.option("--min-p", metavar="P", type=click.FloatRange(0, 1, max_open=True), callback=_finite, default=0.0,
+              help="draw from tokens at least P times as likely as the likeliest")
 @click.option("--repetition-penalty", metavar="R", type=click.FloatRange(min=0, min_open=True), callback=_finite, default=1.0,
               help="make tokens of the answer so far less likely; 1 is off")
 @click.option("--seed", metavar="N", type=click.IntRange(0, (1 << 64) - 1), default=0, show_default=True, help="decides every draw")
-@click.option("--max-tokens", metavar="N", type=click.IntRange(min=1, max=1 << 30), help="longest answer  [default: twice the region and 64]")
+@click.option("--max-tokens", metavar="N", type=click.IntRange(1, 1 << 30),
+              help="longest answer  [default: twice the region and 64]")
 @click.option("--stop", "stops", metavar="TEXT", multiple=True, help="end the answer before TEXT; may be repeated")
 @click.option("--guidance/--no-guidance", default=True, help="let the JEPA predictions guide decoding, as in training")
 @click.option("--stream", is_flag=True, help="print the text on standard error as it comes")
@@ -66,7 +71,8 @@ def app(source: str, stream: bool, text: bool, output: str | None, settings: set
 
     sampling = Sampling(**options)
     if sampling.candidates > 1 and sampling.temperature == 0:
-        raise CommandError(f"cw-generate: {sampling.candidates} candidates at temperature 0 would all be the same", "leave out -n or --temperature 0")
+        raise CommandError(f"cw-generate: {sampling.candidates} candidates at temperature 0 would all be the same",
+                           "leave out -n or --temperature 0")
     if any(not stop for stop in sampling.stops):
         raise CommandError("cw-generate: an empty --stop", "leave it out")
     name = "standard input" if source == "-" else source
@@ -121,7 +127,8 @@ def _input(given: Artifact, name: str, model: Model) -> tuple[array[int], list[P
         return array("i", prompt_tokens(given.meta, given.arrays, model.tokenizer)), picture_tiles(given.arrays, model.info.max_tiles)
     tokens = array("i")
     tokens.frombytes(given.arrays["tokens"].data)
-    pictures = [Pixels(given.arrays[f"pixels.{number}"].data, grid["rows"], grid["cols"]) for number, grid in enumerate(given.meta["tiles"])]
+    pictures = [Pixels(given.arrays[f"pixels.{number}"].data, grid["rows"], grid["cols"])
+                for number, grid in enumerate(given.meta["tiles"])]
     if not tokens or tokens[-1] != SPECIAL_TOKENS.index("<EDIT_START>") or tokens.count(IMAGE_ID) != len(pictures):
         raise CommandError(f"{name}: its tokens are no edit prompt", "run cw-encode again")
     return tokens, pictures

@@ -48,7 +48,8 @@ class Sampling(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """A decoded answer: its text up to a stop string, its tokens, how it ended, and the mean log-probability of its tokens."""
+    """A decoded answer: its text up to a stop string, its tokens, how it ended, and the mean log-probability of its tokens,
+    the one that ended it included."""
 
     text: bytes
     tokens: list[int]
@@ -84,12 +85,12 @@ def drafts(model: Model, tokens: Sequence[int], pictures: Sequence[Pixels], room
             if number:
                 _back_to(session, tokens)
             # The history of the repetition penalty is the answer alone: an edit mostly repeats its source.
-            with binding.Sampler(model.info.vocab_size, room, sampling.temperature_of(number), sampling.top_k, sampling.top_p, sampling.min_p,
-                                 sampling.repetition_penalty, seed=sampling.seed_of(number)) as sampler:
+            with binding.Sampler(model.info.vocab_size, room, sampling.temperature_of(number), sampling.top_k, sampling.top_p,
+                                 sampling.min_p, sampling.repetition_penalty, seed=sampling.seed_of(number)) as sampler:
                 each = None if watch is None else lambda token, number=number: watch(number, token)
                 result = binding.generate(session, sampler, [end], stops, room, each)
             text = model.tokenizer.decode(result.ids)[:result.text_size]
-            mean = result.log_probability / max(1, len(result.ids))
+            mean = result.log_probability / max(1, len(result.ids) + (result.reason == "token"))
             yield Draft(text, result.ids, result.reason, round(mean, 6))
 
 

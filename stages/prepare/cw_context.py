@@ -51,16 +51,17 @@ def app(target: str, message: str | None, message_file: str | None, images: tupl
     file = source.read_source(place.path)
     settled = region.settle(place, file.text, instruction)
     where = f"{file.path}:{settled.first_line}-{settled.last_line}"
-    cli.detail(f"{where}: chosen by {settled.how}")
-    for remark in settled.remarks:
-        cli.detail(remark)
+    say = cli.message if settled.is_choice else cli.detail
+    say(f"{where}: chosen by {settled.how}{f'; {settled.left_out}' if settled.left_out else ''}")
+    for runner_up in settled.runners_up:
+        cli.detail(f"{file.path}:{runner_up}")
 
     arrays = {"target": artifact.bytes_array(file.text.raw)}
     shown = []
     for number, spec in enumerate(excerpts):
         other_place = region.parse_place(spec)
         other = source.read_source(other_place.path)
-        first, last = region.settle(other_place, other.text, instruction)[:2] if other_place.symbol else region.checked_lines(other_place, other.text)
+        first, last = region.given_lines(other_place, other.text)
         shown.append({"path": other.path, "start_line": first, "end_line": last})
         arrays[f"excerpt.{number}"] = artifact.bytes_array(other.text.lines(first, last))
     if images:
@@ -114,8 +115,8 @@ def _fit(meta: dict[str, Any], arrays: dict[str, Any], text: Any, around: int, m
         return
     needed = meta["prompt_tokens"]
     cheaper = "give fewer lines" + (" or less --context" if meta["excerpts"] else "")
-    raise CommandError(f"{where}: needs {needed} tokens, the budget is {budget}",
-                       f"{cheaper}, or raise it: --budget {needed}" if needed <= positions else f"{cheaper}; the model has {positions} positions")
+    more = f", or raise it: --budget {needed}" if needed <= positions else f"; the model has {positions} positions"
+    raise CommandError(f"{where}: needs {needed} tokens, the budget is {budget}", cheaper + more)
 
 
 def main() -> None:

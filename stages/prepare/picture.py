@@ -12,6 +12,7 @@ from cromwell.contract.errors import CommandError
 
 MAX_PIXELS = 40_000_000
 """A decoded picture stays under 120 MB; the model sees 16 tiles of 256x256, a million pixels."""
+SHRINK = f"shrink it to at most {MAX_PIXELS // 1_000_000} megapixels"
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM", "TIFF")
 """What is decoded: formats in common use for screenshots, and no format that runs another program."""
 
@@ -25,12 +26,11 @@ def decode_picture(data: bytes, name: str) -> Array:
         try:
             picture = Image.open(io.BytesIO(data), formats=FORMATS)
         except Image.DecompressionBombError:
-            raise CommandError(f"{name}: a picture of too many pixels", f"shrink it to at most {MAX_PIXELS // 1_000_000} megapixels") from None
+            raise CommandError(f"{name}: a picture of too many pixels", SHRINK) from None
         except Exception:
             raise CommandError(f"{name}: not a picture", f"give one of {', '.join(FORMATS)}") from None
         if picture.width * picture.height > MAX_PIXELS:
-            raise CommandError(f"{name}: a picture of {picture.width}x{picture.height} pixels is too large",
-                               f"shrink it to at most {MAX_PIXELS // 1_000_000} megapixels")
+            raise CommandError(f"{name}: a picture of {picture.width}x{picture.height} pixels is too large", SHRINK)
         try:
             picture.load()
             upright = ImageOps.exif_transpose(picture)

@@ -27,8 +27,12 @@ class Settled(NamedTuple):
     last_line: int
     how: str
     """What settled them: "lines", "symbol NAME", "instruction" or "whole file"."""
-    remarks: tuple[str, ...] = ()
-    """What a user may want to know about a region that was found."""
+    is_choice: bool = False
+    """Chosen here, not by the user."""
+    left_out: str = ""
+    """What the chosen lines leave out that belongs to the same change, if anything."""
+    runners_up: tuple[str, ...] = ()
+    """Other lines that were weighed."""
 
 
 def parse_place(spec: str) -> Place:
@@ -52,8 +56,10 @@ def parse_place(spec: str) -> Place:
     return Place(path, lines=(first, int(match[2]) if match[2] else first))
 
 
-def checked_lines(place: Place, text: Text) -> tuple[int, int]:
-    """The given range, or all lines without one. CommandError when it is not within the file."""
+def given_lines(place: Place, text: Text) -> tuple[int, int]:
+    """The lines given by number or by name, or all of them. CommandError when they are not in the file."""
+    if place.symbol is not None:
+        return _named(place, text)[:2]
     if place.lines is None:
         return 1, text.line_count
     first, last = place.lines
@@ -61,10 +67,10 @@ def checked_lines(place: Place, text: Text) -> tuple[int, int]:
     if first < 1:
         raise CommandError(f"{where}: there is no line 0", "lines are counted from 1")
     if last < first:
-        raise CommandError(f"{where}: the region ends before it starts", f"write {place.path}:{last}-{first}" if last else "lines are counted from 1")
+        raise CommandError(f"{where}: the region ends before it starts", f"lines are counted from 1; did you mean {max(last, 1)}-{first}?")
     if last > text.line_count:
-        raise CommandError(f"{where}: the file has {text.line_count} lines", f"give lines within 1-{text.line_count}" if text.line_count else
-                           "leave out the lines of an empty file")
+        hint = f"give lines within 1-{text.line_count}" if text.line_count else "leave out the lines of an empty file"
+        raise CommandError(f"{where}: the file has {text.line_count} lines", hint)
     return first, last
 
 
@@ -83,8 +89,8 @@ def _named(place: Place, text: Text) -> Settled:
 
         names = {definition.name for definition in found} | {definition.name.rpartition(".")[2] for definition in found}
         near = difflib.get_close_matches(place.symbol or "", sorted(names), 3)
-        raise CommandError(f"{where}: no function or class of that name", f"did you mean {' or '.join(near)}?" if near else
-                           f"give the lines instead: {place.path}:START-END")
+        hint = f"did you mean {' or '.join(near)}?" if near else f"give the lines instead: {place.path}:START-END"
+        raise CommandError(f"{where}: no function or class of that name", hint)
     if len(chosen) > 1:
         places = ", ".join(f"{definition.name} (line {definition.first_line})" for definition in chosen[:5])
         raise CommandError(f"{where}: {len(chosen)} definitions have that name", f"say which: {places}")
@@ -102,13 +108,12 @@ def _found(place: Place, text: Text, instruction: str) -> Settled:
     regions = find_regions(instruction, lines, definitions(place.path, whole) or [])
     if regions:
         best = regions[0]
-        remarks = [f"{place.path}:{region.first_line}-{region.last_line} scores {region.score:.1f}{f' ({region.name})' if region.name else ''}"
-                   for region in regions[:4]]
-        if best.missed:
-            remarks.insert(0, f"{best.missed} more line{'s' if best.missed > 1 else ''} of {best.name or 'the file'} with the same names left out")
-        return Settled(best.first_line, best.last_line, "instruction", tuple(remarks))
+        left_out = f"{best.missed} more line{'s' if best.missed > 1 else ''} of {best.name or 'the file'} with the same names left out"
+        runners_up = tuple(f"{region.first_line}-{region.last_line}: {region.name or 'outside functions'}, score {region.score:.1f}"
+                           for region in regions[:4])
+        return Settled(best.first_line, best.last_line, "instruction", True, left_out if best.missed else "", runners_up)
     if text.line_count <= SMALL_FILE_LINES:
-        return Settled(1, text.line_count, "whole file")
+        return Settled(1, text.line_count, "whole file", True)
     raise CommandError(f"{place.path}: nothing that the instruction names is in its {text.line_count} lines", HOW_TO_NAME, exit_code=4)
 
 
@@ -117,5 +122,5 @@ def settle(place: Place, text: Text, instruction: str) -> Settled:
     if place.symbol is not None:
         return _named(place, text)
     if place.lines is not None:
-        return Settled(*checked_lines(place, text), "lines")
+        return Settled(*given_lines(place, text), "lines")
     return _found(place, text, instruction)

@@ -13,14 +13,15 @@ NEW = 0.2
 """Factor for what the instruction wants to see afterwards."""
 
 STOP_WORDS = frozenset("""
-    a about above activate add after all also an and another any argument arguments as assign assignment at attribute be becomes before begin
-    better below by call called calls can change class code could deactivate default delete disable do does drop each edit enable end every
-    everywhere field file fix for from function functions get give given goes has have image implement import in insert instance instead into
-    is it its just keyword let like line lines look make member method methods migrate module move must name named need needs new no not now
-    number occurrence occurrences of off on one only optimise optimize or out parameter parameters pass picture place please pls put refactor
-    remove rename replace return returns screenshot set should so start statement stop string sure swap switch take than that the then there
-    they this to too top turn uncomment update use used uses using value values variable variables want we when where which will with without
-    write you
+    a about above activate add after all also an and another any argument arguments as assign assignment at attribute be becomes
+    before begin better below by call called calls can change class code could deactivate default delete disable do does drop
+    each edit enable end every everywhere field file fix for from function functions get give given goes has have image
+    implement import in insert instance instead into is it its just keyword let like line lines look make member method methods
+    migrate module move must name named need needs new no not now number occurrence occurrences of off on one only optimise
+    optimize or out parameter parameters pass picture place please pls put refactor remove rename replace return returns
+    screenshot set should so start statement stop string sure swap switch take than that the then there they this to too top
+    turn uncomment update use used uses using value values variable variables want we when where which will with without write
+    you
 """.split())
 
 _TOKEN = re.compile(
@@ -33,9 +34,10 @@ _NOT_NEW = re.compile(r"\bcalls?\s+(?:\w+\s+)?(?:to|with)\s*$|\bcall\s+of\s*$", 
 _AFTER_NEW = re.compile(r"\s*(?:\(\))?\s*(?:instead|rather|in\s+place)\s+(?:of|than)\b", re.IGNORECASE)
 _BEFORE_NAMED = re.compile(
     r"\b(?:rename|replace|swap|remove|delete|drop|from|instead of|rather than|in place of|of|in|set|change|call|"
-    r"parameter|argument|variable|attribute|field|member|function|method|class|constant|keyword|name|default)(?:\s+the)?:?\s*$", re.IGNORECASE)
-_BEFORE_RENAMED = re.compile(r"\b(?:rename|parameter|argument|variable|attribute|field|member|function|method|class|constant|keyword|name):?\s*$",
-                             re.IGNORECASE)
+    r"parameter|argument|variable|attribute|field|member|function|method|class|constant|keyword|name|default)(?:\s+the)?:?\s*$",
+    re.IGNORECASE)
+_BEFORE_RENAMED = re.compile(
+    r"\b(?:rename|parameter|argument|variable|attribute|field|member|function|method|class|constant|keyword|name):?\s*$", re.IGNORECASE)
 _AFTER_RENAMED = re.compile(r"\s*(?:(?:to|as|into)\b|->|=>|=|(?:of|in)\s+\S+\s+to\b)")
 
 
