@@ -357,7 +357,7 @@ def test_known_required_fields_are_fine():
     ({"shape": [1] * 9}, "shape"),
     ({"shape": [11]}, "disagree"), ({"bytes": 13}, "disagree"), ({"bytes": "12"}, "disagree"), ({"bytes": None}, "disagree"),
     ({"shape": [1 << 33], "bytes": 1 << 33}, "shape"),
-    ({"shape": [1 << 31], "bytes": 1 << 31}, "MiB"),
+    ({"shape": [300 << 20], "bytes": 300 << 20}, "MiB"), ({"shape": [1 << 31], "bytes": 1 << 31}, "MiB"),
     ({"shape": [(1 << 32) - 1] * 8, "bytes": ((1 << 32) - 1) ** 8}, "64 bits"),
     ({"extra": 1}, "entry"),
 ])
