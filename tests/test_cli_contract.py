@@ -127,7 +127,7 @@ def test_success_is_silent():
 
 
 def test_interrupt_exits_130():
-    process = subprocess.Popen([sys.executable, "-c", DEMO, "sleep"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", DEMO, "sleep"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(signal.SIGINT)
     _out, err = process.communicate(timeout=30)

@@ -84,10 +84,11 @@ class Cache:
         detail(f"cache: damaged entry {path} ignored")
         return None
 
-    def put(self, space: str, key: str, data: bytes) -> None:
-        """Keeps `data`, replacing what is there. A folder that cannot be written ends the cache's use with a note under -v."""
+    def put(self, space: str, key: str, data: bytes) -> bool:
+        """Keeps `data`, replacing what is there; returns whether it did. A folder that cannot be written ends the cache's use with a
+        note under -v, never a failure."""
         if self.root is None or HEADER_BYTES + len(data) > self.size_bytes // 2:
-            return
+            return False
         path = self._path(space, key)
         temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
         try:
@@ -108,6 +109,8 @@ class Cache:
         except OSError as error:
             detail(f"cache: not used, {self.root}: {error.strerror}")
             self.root = None
+            return False
+        return True
 
     def _path(self, space: str, key: str) -> str:
         if len(key) != _KEY_DIGITS or not key.isalnum() or not space.isidentifier():

@@ -119,10 +119,8 @@ def run(app: click.Command, arguments: Sequence[str]) -> int:
         return EXIT_OK
     except click.exceptions.Exit as leave:
         return leave.exit_code
-    except click.UsageError as error:
-        return _fail(CommandError(f"{app.name}: {one_line(error.format_message())}", f"`{app.name} --help` lists what it takes"))
     except click.ClickException as error:
-        return _fail(CommandError(f"{app.name}: {one_line(error.format_message())}"))
+        return _fail(CommandError(f"{app.name}: {one_line(error.format_message())}", f"`{app.name} --help` lists what it takes"))
     except CommandError as error:
         return _fail(error)
     except (KeyboardInterrupt, click.exceptions.Abort):
@@ -159,7 +157,7 @@ def _as_command_error(app: click.Command, error: Exception) -> CommandError:
     """An error of the engine as bad input (2); anything else as internal (70)."""
     binding = sys.modules.get("cromwell.binding")
     if binding is not None and isinstance(error, binding.CromwellError):
-        return CommandError(f"{app.name}: {one_line(str(error))}")
+        return CommandError(f"{app.name}: {one_line(str(error))}", f"`{app.name} --print-config` shows the model and the settings in use")
     trace, place = error.__traceback__, ""
     while trace is not None:
         place = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})"

@@ -54,10 +54,12 @@ def feed_prompt(session: Session, ids: Sequence[int], images: Sequence[Pixels], 
         session.restore(values[restored:restored + BLOCK_TOKENS], state)
         restored += BLOCK_TOKENS
     _feed(session, values, restored, images)
-    missing = keys[restored // BLOCK_TOKENS:]
-    for number, key in enumerate(missing):
-        cache.put(SPACE, key, session.export(restored + number * BLOCK_TOKENS, BLOCK_TOKENS))
-    return PrefixUse(restored, len(missing) * BLOCK_TOKENS)
+    stored = 0
+    for key in keys[restored // BLOCK_TOKENS:]:
+        if cache.root is None or not cache.put(SPACE, key, session.export(restored + stored, BLOCK_TOKENS)):
+            break
+        stored += BLOCK_TOKENS
+    return PrefixUse(restored, stored)
 
 
 def _block_keys(ids: array[int], count: int, fingerprint: str, guidance: bool) -> list[str]:
