@@ -113,11 +113,12 @@ static void test_rows(const cw_kernels *fast) {
     float sum = fast->softmax(a, size, size + PAD / 2, 0.7f), sum_slow = slow->softmax(b, size, size + PAD / 2, 0.7f);
     if (memcmp(&sum, &sum_slow, sizeof sum) != 0) printf("softmax, size %zu: sums differ\n", size), failures++;
     same("softmax", size, a, b, size);
-    void (*const pairs[][2])(float *, size_t) = {{fast->silu, slow->silu}, {fast->gelu, slow->gelu}, {fast->sigmoid, slow->sigmoid}};
-    for (int f = 0; f < 3; f++) {
+    void (*const pairs[][2])(float *, size_t) = {{fast->silu, slow->silu}, {fast->gelu, slow->gelu}, {fast->sigmoid, slow->sigmoid}, {fast->exp, slow->exp}};
+    static const char *const NAMES[] = {"silu", "gelu", "sigmoid", "exp"};
+    for (int f = 0; f < 4; f++) {
       a = copy(x, size), b = copy(x, size);
       pairs[f][0](a, size), pairs[f][1](b, size);
-      same(f == 0 ? "silu" : f == 1 ? "gelu" : "sigmoid", size, a, b, size);
+      same(NAMES[f], size, a, b, size);
     }
     a = copy(x, size), b = copy(x, size);
     fast->silu_mul(a, w, size), slow->silu_mul(b, w, size);

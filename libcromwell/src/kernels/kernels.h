@@ -33,6 +33,7 @@ typedef struct {
   /* scores[i] = exp((scores[i] - max) * scale) for i < count, 0 for count <= i < padded; returns their sum. scale > 0, count > 0. */
   float (*softmax)(float *scores, size_t count, size_t padded, float scale);
 
+  void (*exp)(float *x, size_t size);                      /* exp(x), 0 below CW_EXP_MIN (-inf included); x <= CW_EXP_MAX */
   void (*silu)(float *x, size_t size);                     /* x sigmoid(x) */
   void (*silu_mul)(float *x, const float *y, size_t size); /* silu(x) y */
   void (*gelu)(float *x, size_t size);                     /* tanh form: 0.5 x (1 + tanh(0.7978845608 (x + 0.044715 x^3))) */

@@ -5,33 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-/* Four floats x <= 0: 2^n * exp(r), n = round(x / ln 2), |r| <= ln(2) / 2. The Taylor series of degree 7 leaves 5e-9. ln 2 is split so
- * that n * LN2_HIGH is exact (9 bits times 8 bits). Below -87, where results stop being normal, 0. */
-static inline __m128 exp4(__m128 x) {
-  static const float TAYLOR[] = {1.f / 720, 1.f / 120, 1.f / 24, 1.f / 6, 1.f / 2, 1.f, 1.f};
-  const __m128 LOG2E = _mm_set1_ps(1.44269504f), LN2_HIGH = _mm_set1_ps(0.693359375f), LN2_LOW = _mm_set1_ps(-2.12194440e-4f);
-  const __m128 LOWEST = _mm_set1_ps(-87.f);
-  __m128 normal = _mm_cmpge_ps(x, LOWEST);
-  x = _mm_max_ps(x, LOWEST);
-  __m128i n = _mm_cvtps_epi32(_mm_mul_ps(x, LOG2E));
-  __m128 whole = _mm_cvtepi32_ps(n);
-  __m128 r = _mm_sub_ps(_mm_sub_ps(x, _mm_mul_ps(whole, LN2_HIGH)), _mm_mul_ps(whole, LN2_LOW));
-  __m128 y = _mm_set1_ps(1.f / 5040);
-  for (int i = 0; i < 7; i++) y = _mm_add_ps(_mm_mul_ps(y, r), _mm_set1_ps(TAYLOR[i]));
-  __m128 scale = _mm_castsi128_ps(_mm_slli_epi32(_mm_add_epi32(n, _mm_set1_epi32(127)), 23));
-  return _mm_and_ps(_mm_mul_ps(y, scale), normal);
-}
-
-void cw_exp_nonpositive(const float *d, float *w, size_t count) {
-  size_t i = 0;
-  for (; i + 4 <= count; i += 4) _mm_storeu_ps(w + i, exp4(_mm_loadu_ps(d + i)));
-  if (i == count) return;
-  float last[4] = {0};
-  memcpy(last, d + i, (count - i) * sizeof *d);
-  _mm_storeu_ps(last, exp4(_mm_loadu_ps(last)));
-  memcpy(w + i, last, (count - i) * sizeof *w);
-}
-
 float cw_largest(const float *x, size_t count) {
   __m128 top[2] = {_mm_set1_ps(-INFINITY), _mm_set1_ps(-INFINITY)}, nan = _mm_setzero_ps();
   size_t i = 0;

@@ -1,13 +1,10 @@
-/* numeric.h: the arithmetic of sampling. Every function gives the same bits on every machine: plain IEEE operations in a fixed
+/* numeric.h: the arithmetic of sampling that is no kernel. Every function gives the same bits on every machine: plain IEEE operations in a fixed
  * order, no libm, no fused multiply-add. */
 #ifndef CW_SAMPLE_NUMERIC_H
 #define CW_SAMPLE_NUMERIC_H
 
 #include <stddef.h>
 #include <stdint.h>
-
-/* w[i] = exp(d[i]) for d[i] <= 0, within 2 ulp; exactly 1 at 0, and 0 below -87 (-inf included). */
-void cw_exp_nonpositive(const float *d, float *w, size_t count);
 
 /* The largest of x, NaN when there is one in x, -inf for no x. */
 float cw_largest(const float *x, size_t count);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu.h"
 #include "fault.h"
 #include "sample/cut.h"
 #include "sample/numeric.h"
@@ -16,6 +17,7 @@
 enum { VOCAB_MOST = 1 << 24, TOKENS_MOST = 1 << 24 };
 
 struct cw_sampler {
+  const cw_kernels *kernels;
   cw_sampling sampling;
   uint32_t vocab_size;
   uint32_t history_capacity, history_count;
@@ -56,6 +58,7 @@ cw_status cw_sampler_open(uint32_t vocab_size, uint32_t max_tokens, const cw_sam
   size_t words = (size_t)6 * vocab_size + max_tokens;
   cw_sampler *s = calloc(1, sizeof *s + 4 * words);
   if (s == NULL) return cw_fault_set(fault, CW_E_MEMORY, "no memory for a sampler of %zu bytes", sizeof *s + 4 * words);
+  s->kernels = cw_kernels_selected();
   s->sampling = *sampling;
   s->vocab_size = vocab_size;
   s->history_capacity = max_tokens;
@@ -140,7 +143,8 @@ static int32_t draw(cw_sampler *s, float best) {
     c.d[i] = (s->x[i] - best) / o->temperature;
   }
   if (o->top_k > 0 && (size_t)o->top_k < c.count) cw_cut(&c, 0, o->top_k, s->at, s->bucket);
-  cw_exp_nonpositive(c.d, c.w, c.count);
+  memcpy(c.w, c.d, c.count * sizeof *c.w);
+  s->kernels->exp(c.w, c.count);
   if (o->top_p < 1) cw_cut(&c, 1, o->top_p * cw_sum(c.w, c.count), s->at, s->bucket);
   if (o->min_p > 0) cw_cut_below(&c, o->min_p); /* the best candidate weighs exactly 1 */
   return c.id[position_at(c.w, c.count, cw_uniform(o->seed, s->draws++))];
@@ -153,8 +157,8 @@ cw_status cw_sampler_next(cw_sampler *s, const float *logits, int32_t *id, float
 
   double log_sum = 0;
   if (log_probability != NULL) {
-    for (size_t i = 0; i < s->vocab_size; i++) s->d[i] = logits[i] - top;
-    cw_exp_nonpositive(s->d, s->w, s->vocab_size);
+    for (size_t i = 0; i < s->vocab_size; i++) s->w[i] = logits[i] - top;
+    s->kernels->exp(s->w, s->vocab_size);
     log_sum = cw_log(cw_sum(s->w, s->vocab_size));
   }
 

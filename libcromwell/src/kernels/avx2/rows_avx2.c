@@ -96,6 +96,10 @@ static inline __m256 gelu_eight(__m256 x) {
     store_end(x + whole, EXPRESSION, end);              \
   }
 
+void cw_exp_avx2(float *x, size_t size) {
+  OVER_ROW(_mm256_and_ps(exp_eight(value), _mm256_cmp_ps(value, all(CW_EXP_MIN), _CMP_GE_OQ)))
+}
+
 void cw_silu_avx2(float *x, size_t size) { OVER_ROW(silu_eight(value)) }
 
 void cw_silu_mul_avx2(float *x, const float *y, size_t size) {

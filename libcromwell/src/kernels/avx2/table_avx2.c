@@ -9,6 +9,7 @@ const cw_kernels cw_kernels_avx2 = {
     .expand_q8 = cw_expand_q8_avx2,
     .rms = cw_rms_avx2,
     .softmax = cw_softmax_avx2,
+    .exp = cw_exp_avx2,
     .silu = cw_silu_avx2,
     .silu_mul = cw_silu_mul_avx2,
     .gelu = cw_gelu_avx2,

@@ -12,6 +12,7 @@ void cw_expand_q8_scalar(const int8_t *panel, const float *scales, size_t depth,
 void cw_depthwise_scalar(const float *const taps[9], const float *weight, const float *bias, size_t channels, float *y);
 void cw_rms_scalar(const float *x, const float *weight, float eps, size_t size, float *y);
 float cw_softmax_scalar(float *scores, size_t count, size_t padded, float scale);
+void cw_exp_scalar(float *x, size_t size);
 void cw_silu_scalar(float *x, size_t size);
 void cw_silu_mul_scalar(float *x, const float *y, size_t size);
 void cw_gelu_scalar(float *x, size_t size);

@@ -31,6 +31,10 @@ float cw_softmax_scalar(float *scores, size_t count, size_t padded, float scale)
   return join(lane);
 }
 
+void cw_exp_scalar(float *x, size_t size) {
+  for (size_t i = 0; i < size; i++) x[i] = x[i] >= CW_EXP_MIN ? exp_one(x[i]) : 0.0f;
+}
+
 void cw_silu_scalar(float *x, size_t size) {
   for (size_t i = 0; i < size; i++) x[i] = x[i] * sigmoid_one(x[i]);
 }

@@ -9,6 +9,7 @@ const cw_kernels cw_kernels_scalar = {
     .expand_q8 = cw_expand_q8_scalar,
     .rms = cw_rms_scalar,
     .softmax = cw_softmax_scalar,
+    .exp = cw_exp_scalar,
     .silu = cw_silu_scalar,
     .silu_mul = cw_silu_mul_scalar,
     .gelu = cw_gelu_scalar,
