@@ -12,20 +12,24 @@ number (latin-1), so that any bytes can be encoded.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
 import struct
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from cromwell.contract.prompt import SPECIAL_TOKENS
+
+if TYPE_CHECKING:
+    from cromwell import binding
 
 LETTER = r"A-Za-z\x{80}-\x{ff}"
 SYMBOL = rf"[^{LETTER}0-9 \t\r\n]"
@@ -93,7 +97,7 @@ def checksum(data: bytes) -> int:
 
 def to_section(vocabulary: Vocabulary) -> bytes:
     """`vocabulary` as the bytes of tokenizer.bin."""
-    names = b"".join(name.encode() + b"\0" for name in vocabulary.specials)
+    names = b"".join(name.encode("utf-8", "surrogateescape") + b"\0" for name in vocabulary.specials)
     names += b"\0" * (-len(names) % 8)
     counts = struct.pack("<IIII", VERSION, len(vocabulary.specials), len(vocabulary.merges), len(names))
     body = names + b"".join(struct.pack("<II", *merge) for merge in vocabulary.merges)
@@ -109,14 +113,15 @@ def read_section(data: bytes) -> Vocabulary:
         raise SectionError("not a tokenizer section")
     if version != VERSION:
         raise SectionError(f"tokenizer section version {version}, expected {VERSION}")
-    if len(data) != HEADER.size + names_size + 8 * merge_count:
+    if names_size % 8 or len(data) != HEADER.size + names_size + 8 * merge_count:
         raise SectionError(f"tokenizer section of {len(data)} bytes, expected {HEADER.size + names_size + 8 * merge_count}")
     if checksum(data[8:24] + data[HEADER.size :]) != expected:
         raise SectionError("tokenizer section differs from its checksum")
-    names = data[HEADER.size : HEADER.size + names_size].split(b"\0")[:special_count]
+    strings = data[HEADER.size : HEADER.size + names_size].split(b"\0")
+    names, padding = strings[:special_count], strings[special_count:]
     merges = tuple(struct.iter_unpack("<II", data[HEADER.size + names_size :]))
-    if len(names) != special_count or not all(names):
-        raise SectionError("tokenizer section with a missing special token name")
+    if not padding or any(padding) or not all(names):
+        raise SectionError(f"tokenizer section whose names are not those of {special_count} special tokens")
     length = [0] * special_count + [1] * 256
     for left, right in merges:
         if not (special_count <= left < len(length) and special_count <= right < len(length)):
@@ -124,7 +129,7 @@ def read_section(data: bytes) -> Vocabulary:
         if length[left] + length[right] > MAX_TOKEN_BYTES_READ:
             raise SectionError(f"merge {len(length)} is longer than {MAX_TOKEN_BYTES_READ} bytes")
         length.append(length[left] + length[right])
-    return Vocabulary(tuple(name.decode() for name in names), merges)
+    return Vocabulary(tuple(name.decode("utf-8", "surrogateescape") for name in names), merges)
 
 
 def library_tokenizer(vocabulary: Vocabulary, pieces: bool = True) -> tokenizers.Tokenizer:
@@ -289,6 +294,58 @@ def measure_command(arguments: argparse.Namespace) -> None:
     print(f"{size} bytes, {count} tokens, {size / max(count, 1):.3f} bytes per token")
 
 
+def differences(library: Tokenizer, native: binding.Tokenizer, data: Sequence[bytes]) -> list[bytes]:
+    """The texts of `data` that libcromwell encodes in another way than the library, or does not decode to what they were."""
+    pairs = zip(data, library.encode_batch(data), strict=True)
+    return [text for text, ids in pairs if native.encode(text) != ids or native.decode(ids) != text]
+
+
+def tiktoken_encoder(vocabulary: Vocabulary) -> Callable[[bytes], list[int]]:
+    """`vocabulary` as an encoder of the tiktoken library, for texts in UTF-8; it has no other."""
+    import tiktoken
+
+    pattern = PATTERN.replace(r"\x{80}-\x{ff}", r"\x{80}-\x{10ffff}")
+    first = vocabulary.first_byte
+    ranks = {token: rank for rank, token in enumerate(vocabulary.token_bytes()[first:])}
+    encoding = tiktoken.Encoding("cromwell", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
+    return lambda text: [rank + first for rank in encoding.encode_ordinary(text.decode())]
+
+
+def compare_command(arguments: argparse.Namespace) -> None:
+    """Shows that libcromwell and the library agree, and how fast each is on one thread."""
+    from cromwell import binding  # training itself needs no built library
+
+    library = load(arguments.tokenizer)
+    native = binding.Tokenizer(to_section(library.vocabulary))
+    data = list(texts(arguments.paths, arguments.bytes))
+    size = sum(map(len, data))
+    different = differences(library, native, data)
+    print(f"{len(data)} files, {size} bytes: {len(different)} encoded in another way than by tokenizers {tokenizers.__version__}")
+    encoders: dict[str, Callable[[bytes], object]] = {"libcromwell": native.encode_array, "tokenizers": library.encode}
+    with contextlib.suppress(ImportError):
+        encoders["tiktoken"] = tiktoken_encoder(library.vocabulary)
+    sample = [text for text in data[: max(1, len(data) // 10)] if is_utf8(text)]
+    sample_size = sum(map(len, sample))
+    for name, encode in encoders.items():
+        elapsed = []
+        for _ in range(3):
+            started = time.thread_time()
+            for text in sample:
+                encode(text)
+            elapsed.append(time.thread_time() - started)
+        print(f"{name:12} {sample_size / min(elapsed) / 1e6:7.1f} MB/s on {sample_size} bytes, best of 3, processor time of one thread")
+    if different:
+        raise ValueError("the encodings differ")
+
+
+def is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="training.tokenizer", description="Trains and checks the tokenizer.")
     commands = parser.add_subparsers(required=True)
@@ -303,6 +360,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("tokenizer", metavar="TOKENIZER")
     command.add_argument("paths", nargs="+", metavar="PATH")
     command.set_defaults(run=measure_command)
+    command = commands.add_parser("compare", help="libcromwell against the tokenizers library: equality and speed")
+    command.add_argument("--bytes", type=int, default=50_000_000, metavar="N", help="stop reading after N bytes")
+    command.add_argument("tokenizer", metavar="TOKENIZER")
+    command.add_argument("paths", nargs="+", metavar="PATH")
+    command.set_defaults(run=compare_command)
     arguments = parser.parse_args(argv)
     try:
         arguments.run(arguments)
