@@ -160,6 +160,7 @@ def test_same_bytes_whatever_the_order_of_keys():
 def test_unknown_optional_fields_are_passed_on():
     item = edit()
     item.meta["later"] = {"deep": [1, 2.5, None, "é\ud800"]}
+    item.meta["path"] = "caf\udce9.py"
     header = header_of(item)
     header["later_field"] = [1]
     back = read(io.BytesIO(stream_of(header, *frames_of(item))), "x")
@@ -182,9 +183,9 @@ def any_array(draw):
 
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.text(), JSON, max_size=4), st.lists(any_array(), max_size=4), st.lists(st.text(), max_size=3))
-def test_round_trip_of_anything(meta, arrays, paths):
+def test_round_trip_of_anything(meta, arrays, texts):
     named = {f"free.{index}": item for index, item in enumerate(arrays)}
-    item = Artifact("diff", {**meta, "paths": paths}, {"diff": bytes_array(b"x"), **named}, [STEP])
+    item = Artifact("diff", {**meta, "path": meta, "files": 5, "texts": texts, "paths": ["a"]}, {"diff": bytes_array(b"x"), **named}, [STEP])
     data = written(item)
     assert read(io.BytesIO(data), "x") == item
     assert written(read(io.BytesIO(data), "x")) == data
@@ -427,6 +428,9 @@ def test_every_mandatory_field_is_checked(item):
     context(region={**PLACE, "end_byte": 5}), context(region={**PLACE, "start_byte": 5}), context(region={**PLACE, "start_byte": -1}),
     context(region={**PLACE, "start_line": 0}), context(region={**PLACE, "end_line": -1}), context(window={**PLACE, "end_byte": 99}),
     context(eol="weird"), context(mode="888"), context(mode="0999"), context(excerpts=[{"path": "b", "start_line": 1, "end_line": 2}]),
+    context(window={**PLACE, "start_byte": 1}), context(window={**PLACE, "end_byte": 3}), context(instruction="\ud800"),
+    context(path=""), context(path="a\0b"), context(path="\ud800"), edit(path=""),
+    Artifact("diff", {"paths": ["\0"]}, {"diff": bytes_array(b"")}, []),
     edit(best=2), edit(best=-1), edit(candidates=[], best=0),
 ], ids=str)
 def test_fields_that_disagree(item):

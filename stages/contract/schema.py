@@ -24,23 +24,26 @@ class SchemaError(ValueError):
     """A field or an array is missing, of the wrong type, or disagrees with another."""
 
 
+PATH = "a path"  # a form: what the file system can name, bytes that are not UTF-8 escaped as Python does
+TEXT = "text"  # a form: Unicode
+
 REGION = {"start_line": int, "end_line": int, "start_byte": int, "end_byte": int}
 
 _CONTEXT: dict[str, Any] = {
-    "instruction": str, "path": str, "region": REGION, "window": REGION, "eol": str, "encoding": str, "mode": str,
-    "excerpts": [{"path": str, "start_line": int, "end_line": int}], "model": (str, None), "budget_tokens": int, "prompt_tokens": int,
+    "instruction": TEXT, "path": PATH, "region": REGION, "window": REGION, "eol": str, "encoding": str, "mode": str,
+    "excerpts": [{"path": PATH, "start_line": int, "end_line": int}], "model": (str, None), "budget_tokens": int, "prompt_tokens": int,
 }
 _ENCODING: dict[str, Any] = {**_CONTEXT, "tiles": [{"rows": int, "cols": int}]}
 _EDIT: dict[str, Any] = {
-    "path": str, "region": REGION, "eol": str, "encoding": str, "mode": str, "instruction": str, "model": (str, None),
+    "path": PATH, "region": REGION, "eol": str, "encoding": str, "mode": str, "instruction": TEXT, "model": (str, None),
     "candidates": [{"accepted": bool, "reason": (str, None), "log_probability": float, "tokens": int, "stop": str}], "best": (int, None),
 }
-_DIFF: dict[str, Any] = {"paths": [str]}
-_RECEIPT: dict[str, Any] = {"files": [{"path": str, "old_blob": (str, None), "new_blob": (str, None), "status": str}]}
+_DIFF: dict[str, Any] = {"paths": [PATH]}
+_RECEIPT: dict[str, Any] = {"files": [{"path": PATH, "old_blob": (str, None), "new_blob": (str, None), "status": str}]}
 
 KINDS: dict[str, dict[str, Any]] = {"context": _CONTEXT, "encoding": _ENCODING, "edit": _EDIT, "diff": _DIFF, "receipt": _RECEIPT}
 """Mandatory meta fields by kind. A type; a tuple of alternatives (None: null); a dict: an object with at least these fields; a
-one-element list: a list of such values. An int is never a bool; a float field takes integers too."""
+one-element list: a list of such values; PATH or TEXT. An int is never a bool; a float field takes integers too."""
 
 _LINEAGE = {"tool": str, "version": str, "arguments": dict, "inputs": dict, "model": (str, None), "seed": (int, None)}
 
@@ -84,6 +87,11 @@ def _check_value(value: Any, form: Any, where: str) -> None:
             raise SchemaError(f"{where} is not a list")
         for index, item in enumerate(value):
             _check_value(item, form[0], f"{where}[{index}]")
+    elif form in (PATH, TEXT):
+        if type(value) is not str or not _encodes(value, "strict" if form == TEXT else "surrogateescape"):
+            raise SchemaError(f"{where} is not {form}")
+        if form == PATH and (not value or "\0" in value):
+            raise SchemaError(f"{where} is empty or holds a NUL byte")
     elif form is float:
         if type(value) not in (int, float):
             raise SchemaError(f"{where} is not a number")
@@ -100,6 +108,14 @@ def _check_numbering(arrays: Mapping[str, Any]) -> None:
             if int(number) != seen.get(group, 0):
                 raise SchemaError(f"array {name} is out of order")
             seen[group] = int(number) + 1
+
+
+def _encodes(text: str, errors: str) -> bool:
+    try:
+        text.encode("utf-8", errors)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_array(arrays: Mapping[str, Any], name: str, dtype: str, dimensions: int) -> Any:
@@ -128,6 +144,9 @@ def _check_target(meta: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
             place = meta[name]
             if not 0 <= place["start_byte"] <= place["end_byte"] <= size or not 1 <= place["start_line"] <= place["end_line"] + 1:
                 raise SchemaError(f"meta.{name} lies outside the target")
+    region, window = meta["region"], meta.get("window", meta["region"])
+    if window["start_byte"] > region["start_byte"] or window["end_byte"] < region["end_byte"]:
+        raise SchemaError("meta.window does not hold the region")
     if meta["eol"] not in EOLS:
         raise SchemaError(f"meta.eol {meta['eol']!r} is none of {' '.join(EOLS)}")
     mode = meta["mode"]
