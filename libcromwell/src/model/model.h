@@ -1,0 +1,23 @@
+/* model.h: an open model: its pack mapped read-only, its configuration and its weights. */
+#ifndef CW_MODEL_MODEL_H
+#define CW_MODEL_MODEL_H
+
+#include "model/weights.h"
+
+struct cw_model {
+  const uint8_t *bytes; /* the mapped file */
+  size_t size;
+  cw_arena arena; /* arrays of layers */
+  cw_config config;
+  cw_weights weights;
+  const char *json;
+  size_t json_size;
+  cw_tokenizer *tokenizer;
+  int32_t image_token; /* id of <IMAGE>, -1 when the tokenizer has none */
+  uint64_t fingerprint, parameters;
+};
+
+/* Bytes of the states of one token, as exported (docs/engine.md). */
+size_t cw_state_bytes(const cw_config *config);
+
+#endif

@@ -1,0 +1,106 @@
+"""Random models for the tests of the C engine, as torch models and as packs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cromwell import binding
+from cromwell.contract.prompt import SPECIAL_TOKENS
+from training import config as configs
+from training import export
+from training.model.model import Model
+from training.tokenizer import Vocabulary, to_section
+
+IMAGE = SPECIAL_TOKENS.index("<IMAGE>")
+SPREAD = 0.05  # of what is added to every weight, so that nothing is zero, gates and projections included
+
+SMALL: dict[str, Any] = {
+    "name": "small", "vocab_size": 300, "max_positions": 512, "norm_eps": 1e-6, "rope_base": 10000.0,
+    "tie_embeddings": False, "qk_norm": True, "token_shift": True, "logit_softcap": 15.0,
+    "vision": {"stem_channels": 8, "cnn_channels": 16, "expansion": 2, "hidden": 32, "mlp": 48, "layers": 2, "heads": 2,
+               "window": 16, "global_layers": [1], "shuffle": 2, "max_tiles": 4},
+    "language": {"hidden": 72, "mlp": 88, "layers": 2, "heads": 4, "kv_heads": 2},
+    "fusion": {"hidden": 48, "mlp": 64, "layers": 2, "heads": 3},
+    "jepa": {"hidden": 48, "mlp": 64, "layers": 1, "heads": 3, "kv_heads": 3, "steps": 3},
+    "ar": {"hidden": 64, "mlp": 80, "layers": 2, "heads": 4, "kv_heads": 1},
+}  # fmt: skip
+"""Every switch on, sizes that do not fill panels or groups, grouped keys."""
+
+TIED: dict[str, Any] = SMALL | {
+    "name": "tied", "tie_embeddings": True, "qk_norm": False, "token_shift": False, "logit_softcap": 0.0,
+    "vision": SMALL["vision"] | {"shuffle": 1, "window": 8, "global_layers": []},
+    "language": SMALL["language"] | {"hidden": 64},
+}  # fmt: skip
+"""Every switch off."""
+
+
+def tokenizer_section(vocab_size: int) -> bytes:
+    """A tokenizer of that many tokens: pairs of bytes as merges."""
+    first = len(SPECIAL_TOKENS)
+    count = vocab_size - first - 256
+    return to_section(Vocabulary(SPECIAL_TOKENS, tuple((first + i // 256, first + i % 256) for i in range(count))))
+
+
+def random_model(config: dict[str, Any], seed: int = 5) -> Model:
+    """A torch model in float32 whose every weight carries something."""
+    torch.manual_seed(seed)
+    model = Model(configs.from_dict(config))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * SPREAD)
+    return model.eval()
+
+
+def checkpoint(model: Model) -> dict[str, np.ndarray]:
+    """The model's weights by name."""
+    return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+
+
+def write_pack(model: Model, config: dict[str, Any], quant: str, path: Path) -> Path:
+    """Writes a pack of `model`; with q8 the model takes the pack's dequantised weights, so that both compute the same."""
+    weights = checkpoint(model)
+    path.write_bytes(export.pack(weights, config, tokenizer_section(config["vocab_size"]), quant))
+    if quant == "q8":
+        model.load_state_dict({name: torch.from_numpy(value) for name, value in export.dequantised(weights, config).items()})
+    return path
+
+
+def text(config: dict[str, Any], count: int, seed: int = 0) -> list[int]:
+    """Random ids, none of them special."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(len(SPECIAL_TOKENS), config["vocab_size"], (count,), generator=generator).tolist()
+
+
+def tiles(count: int, seed: int) -> torch.Tensor:
+    """Random tiles [count, 256, 256, 3] with some structure: blocks of colour and noise."""
+    generator = torch.Generator().manual_seed(seed)
+    blocks = torch.randint(0, 200, (count, 16, 16, 3), generator=generator).repeat_interleave(16, 1).repeat_interleave(16, 2)
+    return (blocks + torch.randint(0, 56, (count, 256, 256, 3), generator=generator)).to(torch.uint8)
+
+
+class Trace:
+    """What a session computed, by name, pieces of the same name joined."""
+
+    def __init__(self, session: binding.Session) -> None:
+        self.parts: dict[str, list[np.ndarray]] = {}
+        session.trace(self._take)
+
+    def _take(self, name: str, layer: int, values: memoryview, rows: int, cols: int) -> None:
+        full = name if layer < 0 else self._numbered(name, layer)
+        self.parts.setdefault(full, []).append(np.array(values, np.float32).reshape(rows, cols))
+
+    @staticmethod
+    def _numbered(name: str, layer: int) -> str:
+        for stream in (".text", ".vision"):
+            if name.endswith(stream):
+                return f"{name.removesuffix(stream)}.{layer}{stream}"
+        return f"{name}.{layer}"
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return np.concatenate(self.parts[name])
+
+
