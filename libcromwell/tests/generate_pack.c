@@ -1,0 +1,167 @@
+/* generate_pack.c: one whole generation through the public header, for valgrind, the sanitizers and the allocation counter:
+ *     generate_pack PACK ISA THREADS TOKENS PICTURE
+ * opens PACK, feeds a prompt (with a picture when PICTURE is 1), saves and restores a prefix, generates up to TOKENS tokens twice, greedy
+ * and sampled, and closes everything. Prints the ids; linked with count_allocations.c it also fails when anything between opening and
+ * closing allocated. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cromwell.h"
+
+/* Of count_allocations.c, where that is linked. */
+__attribute__((weak)) unsigned long cw_allocations(void);
+
+static unsigned long allocations(void) { return cw_allocations != NULL ? cw_allocations() : 0; }
+
+static void require(cw_status status, const char *what, const cw_fault *fault) {
+  if (status == CW_OK) return;
+  fprintf(stderr, "generate_pack: %s: %s %s\n", what, cw_status_text(status), fault != NULL ? fault->text : "");
+  exit(1);
+}
+
+#define REQUIRE(call) require((call), #call, NULL)
+
+enum { PROMPT_MOST = 256, TILE_SIZE = 256 * 256 * 3 };
+
+typedef struct {
+  int32_t ids[PROMPT_MOST];
+  size_t count;
+} prompt;
+
+static void add_special(prompt *p, const cw_tokenizer *tokenizer, const char *name) {
+  int32_t id = cw_tokenizer_special(tokenizer, name);
+  if (id < 0) {
+    fprintf(stderr, "generate_pack: no token %s\n", name);
+    exit(1);
+  }
+  p->ids[p->count++] = id;
+}
+
+static void add_text(prompt *p, const cw_tokenizer *tokenizer, const char *text) {
+  size_t count;
+  REQUIRE(cw_tokenizer_encode(tokenizer, (const uint8_t *)text, strlen(text), p->ids + p->count, PROMPT_MOST - p->count, &count));
+  p->count += count;
+}
+
+/* A picture of bars, larger than two tiles, as tiles; the caller frees. */
+static uint8_t *picture(uint32_t max_tiles, uint32_t *rows, uint32_t *cols) {
+  uint32_t width = 600, height = 500, to_width, to_height;
+  REQUIRE(cw_image_layout(width, height, max_tiles, rows, cols, &to_width, &to_height));
+  uint8_t *rgb = malloc((size_t)width * height * 3), *tiles = malloc((size_t)*rows * *cols * TILE_SIZE);
+  if (rgb == NULL || tiles == NULL) exit(1);
+  for (size_t i = 0; i < (size_t)width * height * 3; i++) rgb[i] = i / 60 % 2 ? 20 : 230;
+  REQUIRE(cw_image_tiles(rgb, width, height, *rows, *cols, to_width, to_height, tiles));
+  free(rgb);
+  return tiles;
+}
+
+static int each_token(void *user, int32_t id) {
+  (void)id;
+  (*(uint32_t *)user)++;
+  return 0;
+}
+
+static void generate(cw_session *session, cw_sampler *sampler, int32_t stop_id, uint32_t max_tokens, int32_t *ids, uint32_t *count) {
+  static const uint8_t STOP[] = "\n\n\n\n\n";
+  const uint8_t *const strings[] = {STOP};
+  const size_t sizes[] = {sizeof STOP - 1};
+  uint32_t seen = 0;
+  size_t text_size;
+  float log_probability;
+  cw_stop_reason reason;
+  REQUIRE(cw_generate(session, sampler, &stop_id, 1, strings, sizes, 1, max_tokens, each_token, &seen, ids, count, &text_size,
+                      &log_probability, &reason));
+  if (seen != *count) exit(1);
+}
+
+static void print(const char *what, const int32_t *ids, uint32_t count) {
+  printf("%s:", what);
+  for (uint32_t i = 0; i < count; i++) printf(" %d", ids[i]);
+  printf("\n");
+}
+
+int main(int argc, char **argv) {
+  if (argc != 6) {
+    fprintf(stderr, "usage: generate_pack PACK ISA THREADS TOKENS PICTURE\n");
+    return 2;
+  }
+  int threads = atoi(argv[3]), max_tokens = atoi(argv[4]), with_picture = atoi(argv[5]);
+  cw_fault fault = {""};
+  REQUIRE(cw_isa_select(argv[2]));
+
+  cw_model *model;
+  require(cw_model_open(argv[1], &model, &fault), argv[1], &fault);
+  cw_model_info info;
+  cw_model_describe(model, &info);
+  const cw_tokenizer *tokenizer = cw_model_tokenizer(model);
+  uint32_t rows = 0, cols = 0, tile_room = info.max_tiles < 2 ? info.max_tiles : 2;
+  uint8_t *tiles = with_picture ? picture(tile_room, &rows, &cols) : NULL;
+
+  prompt p = {.count = 0};
+  add_special(&p, tokenizer, "<FILE>");
+  add_text(&p, tokenizer, "a.py\ndef add(a, b):\n");
+  add_special(&p, tokenizer, "<EDIT>");
+  add_text(&p, tokenizer, "    return a\n");
+  add_special(&p, tokenizer, "</EDIT>");
+  add_special(&p, tokenizer, "</FILE>");
+  size_t before_picture = p.count;
+  if (with_picture) {
+    add_special(&p, tokenizer, "<IMAGE>");
+  }
+  add_special(&p, tokenizer, "<INS>");
+  add_text(&p, tokenizer, "return the sum");
+  add_special(&p, tokenizer, "<EDIT_START>");
+  int32_t stop_id = cw_tokenizer_special(tokenizer, "<EDIT_END>");
+
+  cw_session_options options = {.max_tokens = (uint32_t)p.count + (uint32_t)max_tokens, .max_tiles = with_picture ? rows * cols : 0,
+                                .threads = threads, .guidance = 1};
+  cw_session *session;
+  require(cw_session_open(model, &options, &session, &fault), "session", &fault);
+  cw_sampler *greedy, *sampled;
+  cw_sampling plain = {.top_p = 1, .repetition_penalty = 1};
+  cw_sampling rich = {.temperature = 0.9f, .top_k = 200, .top_p = 0.95f, .min_p = 0.01f, .repetition_penalty = 1.1f, .seed = 5};
+  require(cw_sampler_open(info.vocab_size, options.max_tokens, &plain, &greedy, &fault), "sampler", &fault);
+  require(cw_sampler_open(info.vocab_size, options.max_tokens, &rich, &sampled, &fault), "sampler", &fault);
+  size_t state_size = before_picture * info.state_bytes_per_token;
+  void *state = malloc(state_size);
+  float *joint = malloc(p.count * info.joint_size * sizeof *joint);
+  int32_t *ids = malloc((size_t)max_tokens * sizeof *ids);
+  if (state == NULL || joint == NULL || ids == NULL) return 1;
+
+  unsigned long before = allocations();
+  uint32_t first_count, count;
+  REQUIRE(cw_session_feed(session, p.ids, before_picture));
+  REQUIRE(cw_session_export(session, 0, (uint32_t)before_picture, state, state_size));
+  REQUIRE(cw_session_rewind(session, 0));
+  REQUIRE(cw_session_restore(session, p.ids, (uint32_t)before_picture, state, state_size));
+  if (with_picture) REQUIRE(cw_session_feed_image(session, tiles, rows, cols));
+  REQUIRE(cw_session_feed(session, p.ids + before_picture, p.count - before_picture));
+  REQUIRE(cw_session_joint(session, 0, (uint32_t)p.count, joint));
+  REQUIRE(cw_sampler_accept(sampled, p.ids, p.count));
+  generate(session, greedy, stop_id, (uint32_t)max_tokens, ids, &first_count);
+  unsigned long after = allocations();
+  print("greedy", ids, first_count);
+
+  before += allocations() - after; /* what printing took */
+  REQUIRE(cw_session_rewind(session, (uint32_t)p.count - 1));
+  REQUIRE(cw_session_feed(session, p.ids + p.count - 1, 1));
+  const float *logits;
+  int32_t id;
+  REQUIRE(cw_session_logits(session, &logits));
+  REQUIRE(cw_sampler_next(sampled, logits, &id, NULL));
+  generate(session, sampled, stop_id, (uint32_t)max_tokens, ids, &count);
+  after = allocations();
+  print("sampled", ids, count);
+
+  free(ids);
+  free(joint);
+  free(state);
+  free(tiles);
+  cw_sampler_close(greedy);
+  cw_sampler_close(sampled);
+  cw_session_close(session);
+  cw_model_close(model);
+  if (cw_allocations != NULL) printf("allocations: %lu\n", after - before);
+  return after != before;
+}
