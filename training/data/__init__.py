@@ -1,1 +1,1 @@
-"""Training data: pinned packages, instruction edits with exact gold results, plain code and pictures of code, as token shards (docs/data.md)."""
+"""Training data: pinned packages, edits with exact gold results, plain code and pictures, as token shards (docs/data.md)."""

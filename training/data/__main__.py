@@ -1,10 +1,10 @@
 """Fetch, describe and make training data.
 
-    python -m training.data manifest --wheels DIR --out training/data/manifest.json
-    python -m training.data fetch --manifest training/data/manifest.json --out DIR
-    python -m training.data edits --src DIR/src --split train --tokenizer tokenizer.bin --out SHARD --count 150000 --seed 1
-    python -m training.data heldout --src DIR/src --out edits-heldout.jsonl --count-per-kind 200
-    python -m training.data show SHARD --tokenizer tokenizer.bin --kind rename --count 5
+python -m training.data manifest --wheels DIR --out training/data/manifest.json
+python -m training.data fetch --manifest training/data/manifest.json --out DIR
+python -m training.data edits --src DIR/src --split train --tokenizer tokenizer.bin --out SHARD --count 150000 --seed 1
+python -m training.data heldout --src DIR/src --out edits-heldout.jsonl --count-per-kind 200
+python -m training.data show SHARD --tokenizer tokenizer.bin --kind rename --count 5
 """
 
 from __future__ import annotations
@@ -29,16 +29,22 @@ def manifest_command(arguments: argparse.Namespace) -> None:
 
 
 def fetch_command(arguments: argparse.Namespace) -> None:
-    for line in fetch.fetch(arguments.manifest, arguments.out):
+    for line in fetch.fetch(arguments.manifest, arguments.out, arguments.split):
         print(line)
 
 
 def edits_command(arguments: argparse.Namespace) -> None:
     from . import build
 
-    counts = {"edits": arguments.count, "plain": arguments.count // 6 if arguments.plain is None else arguments.plain, "pictures": arguments.pictures}
+    counts = {
+        "edits": arguments.count,
+        "plain": arguments.count // 6 if arguments.plain is None else arguments.plain,
+        "pictures": arguments.pictures,
+    }
     path = arguments.tokenizer / "tokenizer.bin" if arguments.tokenizer.is_dir() else arguments.tokenizer
-    index = build.build_shard(arguments.src, arguments.manifest, arguments.split, path, arguments.out, counts, arguments.seed, arguments.processes)
+    index = build.build_shard(
+        arguments.src, arguments.manifest, arguments.split, path, arguments.out, counts, arguments.seed, arguments.processes
+    )
     print(json.dumps(index, indent=1))
 
 
@@ -56,7 +62,8 @@ def show_command(arguments: argparse.Namespace) -> None:
     wanted = [i for i, kind in enumerate(shard.kinds) if arguments.kind in (None, shard.index["kinds"][kind])]
     for i in Random(arguments.seed).sample(wanted, min(arguments.count, len(wanted))):
         start, loss_start, end = (int(value) for value in shard.docs[i])
-        print(f"---- document {i}, {shard.index['kinds'][shard.kinds[i]]}, {end - start} tokens, loss from {loss_start - start}, tile {shard.tile_of[i]}")
+        kind = shard.index["kinds"][shard.kinds[i]]
+        print(f"---- document {i}, {kind}, {end - start} tokens, loss from {loss_start - start}, tile {shard.tile_of[i]}")
         print(decode(shard.ids(i).tolist(), with_special=True).decode("utf-8", "replace"))
 
 
@@ -72,6 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     command = commands.add_parser("fetch", help="download the manifest's wheels and unpack their Python files")
     command.add_argument("--manifest", type=Path, default=MANIFEST, metavar="FILE")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="wheels go to DIR/wheels, files to DIR/src/NAME")
+    command.add_argument("--split", choices=("train", "heldout"), help="only the packages of this split")
     command.set_defaults(run=fetch_command)
 
     command = commands.add_parser("edits", help="make a shard of instruction edits, plain code and pictures")

@@ -19,7 +19,8 @@ from .statements import KINDS
 
 CHUNK_FILES = 32
 POOL_FILES = 1500
-MAX_PASSES = 20
+MAX_PASSES = 20  # over the files, each with other edits
+MAX_REGION_BYTES = 2000  # of an evaluation edit
 MAX_SAME_REGION = 3  # edits kept of one region: code is copied between files
 DOCUMENT_KINDS = [*KINDS, "plain", "fill", "picture"]
 
@@ -60,7 +61,9 @@ def _hashes(item: tuple[Path, str, str]) -> set[bytes]:
 
 def heldout_hashes(src: Path, held: list[str], processes: int) -> frozenset[bytes]:
     """The body hashes of every function of the held-out packages, whatever the filters say of their files."""
-    items = [(src, package, path.relative_to(src / package).as_posix()) for package in held for path in sorted((src / package).rglob("*.py"))]
+    items = [
+        (src, package, path.relative_to(src / package).as_posix()) for package in held for path in sorted((src / package).rglob("*.py"))
+    ]
     with multiprocessing.get_context("fork").Pool(processes) as pool:
         return frozenset().union(*pool.imap_unordered(_hashes, items, chunksize=16))
 
@@ -97,7 +100,9 @@ def _picture(file: source.SourceFile, found: list[source.Unit], rng: Random) -> 
         code = pictures.snippet(rng.choice(found), rng)
         tile = pictures.render(code, rng) if code else None
         if tile:
-            document = documents.picture_document(code, edits.short_path(file.path, rng), rng.choice(pictures.INSTRUCTIONS).encode(), _encode)
+            document = documents.picture_document(
+                code, edits.short_path(file.path, rng), rng.choice(pictures.INSTRUCTIONS).encode(), _encode
+            )
             return [Made(document, b"", tile)]
     return []
 
@@ -121,8 +126,8 @@ def _usable(src: Path, manifest: Path, split: str) -> tuple[list[tuple[str, str]
     return files, reasons
 
 
-def build_shard(src: Path, manifest: Path, split: str, tokenizer_path: Path, out: Path, counts: dict[str, int], seed: int, processes: int) -> dict:
-    """Write a shard of counts["edits"] edits and about counts["plain"] plain documents and counts["pictures"] pictures; returns its index."""
+def build_shard(src: Path, manifest: Path, split: str, tokenizer_path: Path, out: Path, counts: dict, seed: int, processes: int) -> dict:
+    """Write a shard of counts["edits"] edits, about counts["plain"] plain documents and counts["pictures"] pictures; returns its index."""
     global _plan
     files, reasons = _usable(src, manifest, split)
     leaked = heldout_hashes(src, packages(manifest, "heldout"), processes) if split == "train" else frozenset()
@@ -159,34 +164,34 @@ def build_shard(src: Path, manifest: Path, split: str, tokenizer_path: Path, out
 def build_heldout(src: Path, manifest: Path, out: Path, count_per_kind: int, seed: int) -> dict[str, int]:
     """Write evaluation edits of the held-out packages as JSON lines, count_per_kind of each kind; returns the counts.
 
-    Names and values that training could draw are avoided where enough others remain; every other instruction is worded by a template
-    that training never uses ("template": "unseen")."""
+    New names and values come from held-out code; every other instruction is worded by a template that training never uses
+    ("template": "unseen"). Each region occurs once. It needs the held-out packages only."""
     files, _ = _usable(src, manifest, "heldout")
-    train, _ = _usable(src, manifest, "train")
     rng = Random(f"{seed}/heldout")
-    pools = names.unseen(names.collect(src, files, POOL_FILES, rng), names.collect(src, train, POOL_FILES // 2, Random(f"{seed}/pools")))
+    pools = names.collect(src, files, POOL_FILES, rng)
     wanted = dict.fromkeys(KINDS, count_per_kind)
     seen: set[bytes] = set()
     rows = []
-    # Packages take turns, so that a large one does not fill the set.
     by_package: dict[str, list[tuple[str, str]]] = {}
     for item in files:
         by_package.setdefault(item[0], []).append(item)
-    for turn in range(400 * count_per_kind):
+    for turn in range(400 * count_per_kind):  # packages take turns, so that a large one does not fill the set
         if not any(wanted.values()):
             break
         package = sorted(by_package)[turn % len(by_package)]
         file = source.load(src, *rng.choice(by_package[package]))
         found = edits.usable_units(file, rng, set()) if file else []
-        for kind in [kind for kind in wanted if wanted[kind]] if found else []:
+        for kind in [kind for kind in wanted if wanted[kind]]:
             unseen = wanted[kind] % 2 == 0
-            example = edits.make(file, rng.choice(found), kind, pools, rng, held_out=unseen)
-            if example is None or example.target.region in seen or len(example.target.region) > 2000:
+            candidates = edits.fitting(found, kind)
+            example = edits.make(file, rng.choice(candidates), kind, pools, rng, held_out=unseen) if candidates else None
+            if example is None or example.target.region in seen or len(example.target.region) > MAX_REGION_BYTES:
                 continue
             seen.add(example.target.region)
             wanted[kind] -= 1
             texts = {**example.target._asdict(), "instruction": example.instruction, "new_region": example.new_region}
-            rows.append({**{key: text.decode() for key, text in texts.items()}, "kind": kind, "package": package, "template": "unseen" if unseen else "seen"})
+            row = {key: text.decode() for key, text in texts.items()}
+            rows.append({**row, "kind": kind, "package": package, "template": "unseen" if unseen else "seen"})
     rows.sort(key=lambda row: list(KINDS).index(row["kind"]))
     temporary = out.with_name(out.name + ".tmp")
     temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

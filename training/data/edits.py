@@ -37,7 +37,12 @@ def choose_region(unit: source.Unit, rng: Random) -> tuple[int, int]:
     count = len(unit.lines)
     if count <= 25 and rng.random() < 0.75:
         return 0, count
-    size = min(count, rng.choice((rng.randint(1, 8), rng.randint(3, 16), rng.randint(6, 25), rng.randint(8, MAX_REGION_LINES if rng.random() < 0.2 else 20))))
+    size = min(
+        count,
+        rng.choice(
+            (rng.randint(1, 8), rng.randint(3, 16), rng.randint(6, 25), rng.randint(8, MAX_REGION_LINES if rng.random() < 0.2 else 20))
+        ),
+    )
     first = rng.randrange(count - size + 1)
     last = first + size
     if rng.random() < 0.85:
@@ -116,15 +121,20 @@ def usable_units(file: source.SourceFile, rng: Random, leaked: set[bytes]) -> li
     return [unit for unit in source.units(file, rng) if not (leaked and leaked & source.body_hashes(unit.lines, unit.tree))]
 
 
+def fitting(found: list[source.Unit], kind: str) -> list[source.Unit]:
+    """The units in which an edit of `kind` is worth a try."""
+    return [unit for unit in found if any(map(HINTS[kind].search, unit.lines))] if kind in HINTS else found
+
+
 def draw(file: source.SourceFile, found: list[source.Unit], pools: Pools, balance: Balance, rng: Random) -> Iterator[Example]:
     """Edits of one file, about one for EDITED_FILE_BYTES of it; test files give fewer."""
     size = sum(map(len, file.lines))
     wanted = min(MAX_EDITS_PER_FILE, size / EDITED_FILE_BYTES * (0.4 if "test" in file.path else 1.0))
     for _ in range(int(wanted + rng.random()) if found else 0):
         kind = balance.draw(rng)
-        fitting = [unit for unit in found if any(map(HINTS[kind].search, unit.lines))] if kind in HINTS else found
-        for _ in range(5 if fitting else 0):
-            example = make(file, rng.choice(fitting), kind, pools, rng)
+        candidates = fitting(found, kind)
+        for _ in range(5 if candidates else 0):
+            example = make(file, rng.choice(candidates), kind, pools, rng)
             if example is not None:
                 balance.count(kind)
                 yield example

@@ -21,7 +21,9 @@ from typing import NamedTuple
 HELD_OUT = frozenset(("click", "django", "flask", "httpx", "keras", "requests", "rich", "sqlalchemy", "typer"))
 """Packages that no training document may come from; evaluation edits come from these alone."""
 
-PERMISSIVE = re.compile(r"(apache(-| software| license|[ -]2)|^bsd|bsd license|bsd-[23]-clause|^mit\b|mit license|psf|python software foundation|isc\b)", re.I)
+PERMISSIVE = re.compile(
+    r"(apache(-| software| license|[ -]2)|^bsd|bsd license|bsd-[23]-clause|^mit\b|mit license|psf|python software foundation|isc\b)", re.I
+)
 RESTRICTIVE = re.compile(r"\b[AL]?GPL|general public|mozilla|\bMPL|\bEPL|\bCC-BY|proprietary|\bSSPL", re.I)
 
 
@@ -105,7 +107,7 @@ def read_manifest(manifest: Path) -> list[Package]:
 
 
 def unpack(wheel: Path, folder: Path) -> int:
-    """Write the .py files of a wheel below `folder`, bytes as they are; returns their number. All or nothing: `folder` appears by a rename."""
+    """Write the .py files of a wheel below `folder`, bytes as they are; returns their number. `folder` appears when all are there."""
     count = 0
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as temporary:
@@ -114,7 +116,8 @@ def unpack(wheel: Path, folder: Path) -> int:
         with zipfile.ZipFile(wheel) as archive:
             for item in archive.infolist():
                 parts = item.filename.split("/")
-                if not item.filename.endswith(".py") or item.filename.startswith("/") or ".." in parts or parts[0].endswith((".dist-info", ".data")):
+                aside = parts[0].endswith((".dist-info", ".data"))
+                if aside or not item.filename.endswith(".py") or item.filename.startswith("/") or ".." in parts:
                     continue
                 path = root.joinpath(*parts)
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,14 +127,18 @@ def unpack(wheel: Path, folder: Path) -> int:
     return count
 
 
-def fetch(manifest: Path, out: Path) -> list[str]:
+def fetch(manifest: Path, out: Path, split: str | None = None) -> list[str]:
     """Download what is missing of the manifest's wheels to out/wheels and unpack them to out/src/<name>; returns one line a package.
+
+    `split` restricts it to the training or the held-out packages.
 
     Wheels whose sha256 matches and folders that exist are kept, so an interrupted fetch goes on where it stopped. The download
     asks for the pinned platform's wheels, as the manifest names them; raises DataError when a digest differs."""
     wheels, lines = out / "wheels", []
     wheels.mkdir(parents=True, exist_ok=True)
     for row in read_manifest(manifest):
+        if split not in (None, row.split):
+            continue
         path = wheels / row.wheel
         if path.exists() and sha256_of(path) != row.sha256:
             path.unlink()
@@ -144,7 +151,9 @@ def fetch(manifest: Path, out: Path) -> list[str]:
                 command += [argument for platform in platforms.split(".") for argument in ("--platform", platform)]
             done = subprocess.run([*command, f"{row.name}=={row.version}"], capture_output=True, text=True)
             if done.returncode or not path.exists():
-                raise DataError(f"{row.name}=={row.version}: download failed: {(done.stderr.strip().splitlines() or ['no ' + row.wheel])[-1]}")
+                raise DataError(
+                    f"{row.name}=={row.version}: download failed: {(done.stderr.strip().splitlines() or ['no ' + row.wheel])[-1]}"
+                )
             if sha256_of(path) != row.sha256:
                 raise DataError(f"{path}: sha256 differs from the manifest's")
         folder = out / "src" / row.name

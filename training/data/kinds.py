@@ -46,13 +46,23 @@ def rename(view: View, rng: Random, pools: Pools) -> Draft | None:
     name, inside = rng.choices(every, weights)[0]
     roles = {place.role for place in inside}
     role = "function" if "function" in roles else "parameter" if "parameter" in roles else "name" if inside[0].scope is None else "variable"
-    pool = pools.functions if role == "function" else pools.constants if name.isupper() else pools.classes if name[0].isupper() else pools.variables
+    pool = (
+        pools.functions
+        if role == "function"
+        else pools.constants
+        if name.isupper()
+        else pools.classes
+        if name[0].isupper()
+        else pools.variables
+    )
     new = names.new_name(rng, name, pool, pools, view.taken)
     if not new:
         return None
     holders = {function.name for function in view.functions if role == "parameter" and name in view.names.parameters.get(function.name, ())}
     slots = {"old": name, "new": new, "role": role, "func": min(holders) if len(holders) == 1 else ""}
-    splices = [Splice(view.starts[p.line - 1] + p.column, view.starts[p.line - 1] + p.column + len(name.encode()), new.encode()) for p in inside]
+    splices = [
+        Splice(view.starts[p.line - 1] + p.column, view.starts[p.line - 1] + p.column + len(name.encode()), new.encode()) for p in inside
+    ]
     if any(view.text[s.start : s.end] != name.encode() for s in splices):
         return None
     changes = {id(place.node): Change({place.field: new}) for place in inside}
@@ -119,7 +129,9 @@ def _constant(view: View, node: ast.AST | None) -> tuple[object, str] | None:
     if isinstance(inner.value, str):
         if not _QUOTED.fullmatch(text) or (inner.value and not names.is_plain_string(inner.value)):
             return None
-    elif not isinstance(inner.value, bool) and inner.value is not None and (len(text) > 12 or not re.fullmatch(r"-?[0-9][0-9._e+-]*", text)):
+    elif (
+        not isinstance(inner.value, bool) and inner.value is not None and (len(text) > 12 or not re.fullmatch(r"-?[0-9][0-9._e+-]*", text))
+    ):
         return None
     return (ast.literal_eval(text), text)
 
@@ -135,7 +147,7 @@ def _sites(view: View) -> list[tuple[str, str, str, ast.expr]]:
         elif isinstance(node, ast.Call):
             sites += [(word.arg, dotted(node.func), "keyword", word.value) for word in node.keywords if word.arg]
         elif isinstance(node, ast.Dict):
-            for key, value in zip(node.keys, node.values):
+            for key, value in zip(node.keys, node.values, strict=True):
                 if isinstance(key, ast.Constant) and isinstance(key.value, str) and names.is_plain_string(key.value):
                     sites.append((view.source_of(key), "", "entry", value))
         elif isinstance(node, ast.Return) and node.value is not None:
@@ -143,9 +155,11 @@ def _sites(view: View) -> list[tuple[str, str, str, ast.expr]]:
     for function in view.functions:
         arguments = function.args
         positional = [*arguments.posonlyargs, *arguments.args]
-        pairs = list(zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults))
-        pairs += list(zip(arguments.kwonlyargs, arguments.kw_defaults))
-        sites += [(argument.arg, function.name, "default", value) for argument, value in pairs if value is not None and view.contains(value)]
+        pairs = list(zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True))
+        pairs += list(zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True))
+        sites += [
+            (argument.arg, function.name, "default", value) for argument, value in pairs if value is not None and view.contains(value)
+        ]
     return sites
 
 
@@ -189,7 +203,12 @@ def _loosen(rng: Random, slots: dict[str, str], variant: str) -> None:
     if roll < 0.15:
         slots.update({slot: rng.choice("'\"") + text for slot, text in texts.items()})
         slots.update({slot: slots[slot] + slots[slot][0] for slot in texts})
-    elif roll < 0.3 and variant in ("label", "from_to") and len(texts) == 2 and all(re.fullmatch(r"[A-Za-z_][\w.-]*", text) for text in texts.values()):
+    elif (
+        roll < 0.3
+        and variant in ("label", "from_to")
+        and len(texts) == 2
+        and all(re.fullmatch(r"[A-Za-z_][\w.-]*", text) for text in texts.values())
+    ):
         if not {"True", "False", "None"} & set(texts.values()):
             slots.update(texts)
 
@@ -217,10 +236,21 @@ def change_constant(view: View, rng: Random, pools: Pools) -> Draft | None:
     options = []
     if one.label and labels[one.label] == 1:
         switch = _shape(new) if isinstance(one.value, bool) else ""
-        options += ["label"] * 6 + ["from_to"] * 4 + (["call"] * 3 if one.where == "keyword" and one.call else []) + (["on" if switch == "on" else "off"] * 3 if switch else [])
+        options += (
+            ["label"] * 6
+            + ["from_to"] * 4
+            + (["call"] * 3 if one.where == "keyword" and one.call else [])
+            + (["on" if switch == "on" else "off"] * 3 if switch else [])
+        )
     elif one.label and label_values[(one.label, type(one.value), one.value)] == 1:
         options += ["from_to"] * 4
-    if values[(type(one.value), one.value)] == 1 and word_unique and isinstance(one.value, (int, float, str)) and not isinstance(one.value, bool) and not (short and one.label):
+    if (
+        values[(type(one.value), one.value)] == 1
+        and word_unique
+        and isinstance(one.value, (int, float, str))
+        and not isinstance(one.value, bool)
+        and not (short and one.label)
+    ):
         options += ["literal"] * 3
     if len(same) > 1 and not short and isinstance(one.value, (int, float, str)):
         options += ["every"] * 2
@@ -250,9 +280,15 @@ def change_default(view: View, rng: Random, pools: Pools) -> Draft | None:
     same = [site for site in sites if site[0] == label]
     if len({site[1] for site in same if site[1] == function}) != 1 or sum(site[1] == function for site in same) != 1:
         return None
-    owners = sum(any(argument.arg == label for argument in ast.walk(other.args) if isinstance(argument, ast.arg)) for other in view.functions)
+    owners = sum(
+        any(argument.arg == label for argument in ast.walk(other.args) if isinstance(argument, ast.arg)) for other in view.functions
+    )
     switch = _shape(new) if isinstance(old, bool) else ""
-    variant = "function" if owners > 1 else rng.choice(["default"] * 6 + ["from_to"] * 3 + ["function"] * 2 + ([f"switch_{switch}"] if switch else []))
+    variant = (
+        "function"
+        if owners > 1
+        else rng.choice(["default"] * 6 + ["from_to"] * 3 + ["function"] * 2 + ([f"switch_{switch}"] if switch else []))
+    )
     others = [site for site in _sites(view) if site[0] == label and site[2] != "default"]
     if others and variant.startswith("switch"):
         return None
@@ -274,9 +310,7 @@ def replace_call(view: View, rng: Random, pools: Pools) -> Draft | None:
         if isinstance(node, (ast.Name, ast.Attribute)) and (id(node) not in callees or id(node) in view.in_string):
             loose[dotted(node)] += 1
     choices = [
-        (name, nodes)
-        for name, nodes in calls.items()
-        if not loose[name] and len(name) > 2 and name not in ("super", "locals", "globals")
+        (name, nodes) for name, nodes in calls.items() if not loose[name] and len(name) > 2 and name not in ("super", "locals", "globals")
     ]
     choices = [(name, nodes) for name, nodes in choices if all(view.source_of(node) == name for node in nodes)]
     if not choices:
@@ -288,7 +322,13 @@ def replace_call(view: View, rng: Random, pools: Pools) -> Draft | None:
     tree = ast.parse(new, mode="eval").body
     splices = [Splice(view.start(node), view.end(node), new.encode()) for node in nodes]
     slots = {"old": name, "new": new, "many": "s" if len(nodes) > 1 else ""}
-    return Draft("replace_call", "every" if len(nodes) > 1 and rng.random() < 0.4 else "call", slots, splices, {id(node): Change(node=tree) for node in nodes})
+    return Draft(
+        "replace_call",
+        "every" if len(nodes) > 1 and rng.random() < 0.4 else "call",
+        slots,
+        splices,
+        {id(node): Change(node=tree) for node in nodes},
+    )
 
 
 def _new_callee(rng: Random, old: str, pools: Pools, taken: set[str]) -> str:

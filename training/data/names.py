@@ -17,24 +17,112 @@ BUILTINS = frozenset(dir(builtins))
 RESERVED = BUILTINS | frozenset(keyword.kwlist) | frozenset(("self", "cls", "_", "match", "case", "type", "args", "kwargs"))
 
 SYNONYMS = {
-    "a": "left first x lhs alpha", "b": "right second y rhs beta", "c": "third color char coeff", "d": "mapping delta days data", "e": "error exc element",
-    "f": "handle file stream func", "g": "graph group gen", "h": "height hidden handle", "i": "index row position", "j": "column inner_index col",
-    "k": "key rank num_clusters", "m": "match matrix count", "n": "count size total length num_items", "p": "path prob point", "q": "queue query",
-    "r": "response radius result", "s": "text string source total", "t": "time step token", "u": "user unit", "v": "value vertex velocity", "w": "weight width word",
-    "x": "value left inputs point", "y": "target right labels", "z": "depth latent", "res": "result response", "ret": "result output", "val": "value item",
-    "msg": "message text", "idx": "index position", "ctx": "context", "cfg": "config", "config": "settings options", "num": "number count", "tmp": "temporary scratch",
-    "temp": "temperature scratch", "arr": "array values", "lst": "items values", "obj": "instance target", "fn": "function callback", "func": "function callback",
-    "cb": "callback", "req": "request", "resp": "response", "request": "incoming req", "response": "reply result", "args": "arguments", "kwargs": "options",
-    "key": "name field", "value": "item entry content", "name": "label title identifier", "data": "payload content records", "result": "output outcome total",
-    "item": "element entry", "items": "elements entries", "path": "location filename", "filename": "path file_path", "text": "content source",
-    "line": "row text_line", "lines": "rows", "node": "vertex element", "nodes": "vertices", "user": "account owner", "size": "length width", "count": "total number",
-    "start": "begin first", "end": "stop last", "left": "first lower", "right": "second upper", "df": "frame table", "params": "parameters options",
-    "options": "settings params", "out": "output result", "output": "result produced", "input": "source given", "inputs": "features batch", "url": "link address",
-    "model": "network estimator", "context": "ctx environment", "instance": "server obj", "timeout": "time_limit max_wait", "callback": "handler on_done",
-    "error": "failure problem", "exc": "error exception", "session": "connection", "conn": "connection", "connection": "conn link", "logger": "log",
-    "dtype": "data_type", "shape": "dims dimensions", "axis": "dim", "mask": "keep selected", "width": "w columns", "height": "h rows", "mode": "kind method",
-    "target": "goal destination", "source": "origin src", "parent": "owner container", "child": "descendant", "index": "position offset", "offset": "shift start",
-    "expected": "wanted correct", "actual": "observed got", "other": "another rhs", "fields": "columns", "values": "entries numbers", "flag": "enabled",
+    "a": "left first x lhs alpha",
+    "b": "right second y rhs beta",
+    "c": "third color char coeff",
+    "d": "mapping delta days data",
+    "e": "error exc element",
+    "f": "handle file stream func",
+    "g": "graph group gen",
+    "h": "height hidden handle",
+    "i": "index row position",
+    "j": "column inner_index col",
+    "k": "key rank num_clusters",
+    "m": "match matrix count",
+    "n": "count size total length num_items",
+    "p": "path prob point",
+    "q": "queue query",
+    "r": "response radius result",
+    "s": "text string source total",
+    "t": "time step token",
+    "u": "user unit",
+    "v": "value vertex velocity",
+    "w": "weight width word",
+    "x": "value left inputs point",
+    "y": "target right labels",
+    "z": "depth latent",
+    "res": "result response",
+    "ret": "result output",
+    "val": "value item",
+    "msg": "message text",
+    "idx": "index position",
+    "ctx": "context",
+    "cfg": "config",
+    "config": "settings options",
+    "num": "number count",
+    "tmp": "temporary scratch",
+    "temp": "temperature scratch",
+    "arr": "array values",
+    "lst": "items values",
+    "obj": "instance target",
+    "fn": "function callback",
+    "func": "function callback",
+    "cb": "callback",
+    "req": "request",
+    "resp": "response",
+    "request": "incoming req",
+    "response": "reply result",
+    "args": "arguments",
+    "kwargs": "options",
+    "key": "name field",
+    "value": "item entry content",
+    "name": "label title identifier",
+    "data": "payload content records",
+    "result": "output outcome total",
+    "item": "element entry",
+    "items": "elements entries",
+    "path": "location filename",
+    "filename": "path file_path",
+    "text": "content source",
+    "line": "row text_line",
+    "lines": "rows",
+    "node": "vertex element",
+    "nodes": "vertices",
+    "user": "account owner",
+    "size": "length width",
+    "count": "total number",
+    "start": "begin first",
+    "end": "stop last",
+    "left": "first lower",
+    "right": "second upper",
+    "df": "frame table",
+    "params": "parameters options",
+    "options": "settings params",
+    "out": "output result",
+    "output": "result produced",
+    "input": "source given",
+    "inputs": "features batch",
+    "url": "link address",
+    "model": "network estimator",
+    "context": "ctx environment",
+    "instance": "server obj",
+    "timeout": "time_limit max_wait",
+    "callback": "handler on_done",
+    "error": "failure problem",
+    "exc": "error exception",
+    "session": "connection",
+    "conn": "connection",
+    "connection": "conn link",
+    "logger": "log",
+    "dtype": "data_type",
+    "shape": "dims dimensions",
+    "axis": "dim",
+    "mask": "keep selected",
+    "width": "w columns",
+    "height": "h rows",
+    "mode": "kind method",
+    "target": "goal destination",
+    "source": "origin src",
+    "parent": "owner container",
+    "child": "descendant",
+    "index": "position offset",
+    "offset": "shift start",
+    "expected": "wanted correct",
+    "actual": "observed got",
+    "other": "another rhs",
+    "fields": "columns",
+    "values": "entries numbers",
+    "flag": "enabled",
 }
 _STYLE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
@@ -99,7 +187,9 @@ def collect(src: Path, files: list[tuple[str, str]], limit: int, rng: random.Ran
                 if 6 <= len(text) <= 60 and text.isascii():
                     counts["statements"][text] += 1
     for name, count in (counts["variables"] + counts["functions"]).items():
-        counts["words"].update({word.lower(): count for word in _STYLE.findall(name) if 2 <= len(word) <= 12 and word.isalpha() and word.isascii()})
+        counts["words"].update(
+            {word.lower(): count for word in _STYLE.findall(name) if 2 <= len(word) <= 12 and word.isalpha() and word.isascii()}
+        )
 
     def ranked(field: str) -> list[str]:
         names = [name for name in counts[field] if field in ("strings", "statements", "callees", "modules") or _usable(name)]
@@ -110,16 +200,6 @@ def collect(src: Path, files: list[tuple[str, str]], limit: int, rng: random.Ran
 
 def _usable(name: str) -> bool:
     return name.isascii() and name.isidentifier() and name not in RESERVED and not name.startswith("__") and len(name) <= 32
-
-
-def unseen(pools: Pools, seen: Pools) -> Pools:
-    """`pools` without what `seen` holds, field by field, where at least 100 entries remain."""
-    fields = []
-    for mine, others in zip(pools, seen):
-        known = set(others)
-        left = [entry for entry in mine if entry not in known]
-        fields.append(left if len(left) >= 100 else mine)
-    return Pools(*fields)
 
 
 def pick(rng: random.Random, ranked: list[str]) -> str:
@@ -145,11 +225,34 @@ def _variant(rng: random.Random, old: str, pools: Pools) -> str:
     if old in SYNONYMS and choice < 0.6:
         return rng.choice(SYNONYMS[old].split())
     word = pick(rng, pools.words)
-    extra = rng.choice(("new", "old", "current", "raw", "my", "base", "total", "num", "max", "min", "is", "has", "all", "next", "last", "first", word, word))
+    extra = rng.choice(
+        (
+            "new",
+            "old",
+            "current",
+            "raw",
+            "my",
+            "base",
+            "total",
+            "num",
+            "max",
+            "min",
+            "is",
+            "has",
+            "all",
+            "next",
+            "last",
+            "first",
+            word,
+            word,
+        )
+    )
     if choice < 0.7:
         return _styled([extra, *words], old)
     if choice < 0.85:
-        return _styled([*words, rng.choice(("name", "value", "list", "id", "index", "count", "data", "map", "path", "info", "2", word, word))], old)
+        return _styled(
+            [*words, rng.choice(("name", "value", "list", "id", "index", "count", "data", "map", "path", "info", "2", word, word))], old
+        )
     if len(words) > 1 and choice < 0.93:
         words[rng.randrange(len(words))] = word
         return _styled(words, old)
@@ -179,11 +282,27 @@ def new_name(rng: random.Random, old: str, pool: list[str], pools: Pools, taken:
 def new_number(rng: random.Random, old: int | float) -> str:
     """Source text of another number of the same type, near or far."""
     if isinstance(old, float):
-        choices = [old * 2, old / 2, old * 10, old / 10, round(rng.random(), rng.choice((1, 2, 3))), rng.choice((0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1.0, 1.5, 2.0, 1e-3, 1e-4, 1e-6))]
+        choices = [
+            old * 2,
+            old / 2,
+            old * 10,
+            old / 10,
+            round(rng.random(), rng.choice((1, 2, 3))),
+            rng.choice((0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1.0, 1.5, 2.0, 1e-3, 1e-4, 1e-6)),
+        ]
         text = repr(float(f"{rng.choice(choices):.4g}"))
         return text if len(text) <= 12 else "0.5"
     digits = max(1, min(6, len(str(abs(old))) + rng.choice((0, 0, 0, 1))))
-    choices = [old + 1, old - 1, old * 2, old * 10, old // 2, rng.choice((2, 3, 4, 5, 8, 10, 12, 16, 20, 24, 30, 32, 50, 60, 64, 100, 128, 200, 256, 300, 500, 512, 600, 1000, 1024, 3600, 4096, 8080))]
+    choices = [
+        old + 1,
+        old - 1,
+        old * 2,
+        old * 10,
+        old // 2,
+        rng.choice(
+            (2, 3, 4, 5, 8, 10, 12, 16, 20, 24, 30, 32, 50, 60, 64, 100, 128, 200, 256, 300, 500, 512, 600, 1000, 1024, 3600, 4096, 8080)
+        ),
+    ]
     choices += [rng.randrange(10**digits) for _ in range(4)]
     return str(rng.choice(choices))
 
@@ -208,7 +327,19 @@ def new_literal(rng: random.Random, value: object, quote: str, pools: Pools) -> 
         if isinstance(value, bool):
             text = str(not value) if choice < 0.92 else "None"
         elif value is None:
-            text = rng.choice(("True", "False", "0", "1", "10", "''" if choice < 0.1 else "5", new_number(rng, rng.randrange(100)), new_number(rng, 0.5), quote + new_string(rng, "", pools) + quote))
+            text = rng.choice(
+                (
+                    "True",
+                    "False",
+                    "0",
+                    "1",
+                    "10",
+                    "''" if choice < 0.1 else "5",
+                    new_number(rng, rng.randrange(100)),
+                    new_number(rng, 0.5),
+                    quote + new_string(rng, "", pools) + quote,
+                )
+            )
         elif choice < 0.06:
             text = "None"
         elif isinstance(value, (int, float)):

@@ -16,12 +16,39 @@ SIDE = 256
 MAX_LINES, MAX_COLUMNS = 6, 36
 FONTS = ("DejaVuSansMono.ttf", "DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf", "")
 """Fonts asked for by name, where the system has them; "" is the one inside PIL."""
-STYLES = ("default", "monokai", "vs", "friendly", "dracula", "github-dark", "solarized-light", "solarized-dark", "tango", "xcode", "nord", "gruvbox-dark", "bw")
+STYLES = (
+    "default",
+    "monokai",
+    "vs",
+    "friendly",
+    "dracula",
+    "github-dark",
+    "solarized-light",
+    "solarized-dark",
+    "tango",
+    "xcode",
+    "nord",
+    "gruvbox-dark",
+    "bw",
+)
 SIZES = (10, 11, 12, 13, 14, 16)
 INSTRUCTIONS = (
-    "write the code of this screenshot", "write the code in the picture", "transcribe this screenshot", "type the code that the picture shows", "code from the screenshot",
-    "write this code", "copy the code of this image", "what is shown, as code", "turn this picture into code", "transcribe the code", "write down the code shown here",
-    "insert the code of the screenshot", "Write the code shown in the image.", "screenshot to code", "reproduce this snippet", "read the code off this picture",
+    "write the code of this screenshot",
+    "write the code in the picture",
+    "transcribe this screenshot",
+    "type the code that the picture shows",
+    "code from the screenshot",
+    "write this code",
+    "copy the code of this image",
+    "what is shown, as code",
+    "turn this picture into code",
+    "transcribe the code",
+    "write down the code shown here",
+    "insert the code of the screenshot",
+    "Write the code shown in the image.",
+    "screenshot to code",
+    "reproduce this snippet",
+    "read the code off this picture",
 )
 
 
@@ -64,7 +91,11 @@ def render(code: bytes, rng: Random) -> bytes | None:
     if width > SIDE - 2 or top + height * len(lines) > SIDE - 2:
         return None
     # A screenshot smaller than the tile stands at its top left; the model pads with white.
-    right, bottom = (SIDE, SIDE) if rng.random() < 0.3 else (min(SIDE, int(width) + rng.randint(2, 30)), min(SIDE, top + height * len(lines) + rng.randint(2, 20)))
+    right, bottom = (
+        (SIDE, SIDE)
+        if rng.random() < 0.3
+        else (min(SIDE, int(width) + rng.randint(2, 30)), min(SIDE, top + height * len(lines) + rng.randint(2, 20)))
+    )
     picture = Image.new("RGB", (SIDE, SIDE), "white")
     draw = ImageDraw.Draw(picture)
     draw.rectangle((0, 0, right - 1, bottom - 1), fill=style.background_color)

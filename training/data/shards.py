@@ -66,7 +66,13 @@ class Writer:
             raise DataError(f"{folder}: exists already")
         self.temporary = folder.with_name(folder.name + ".tmp")
         self.temporary.mkdir(parents=True, exist_ok=True)
-        rows = {"tokens.npy": ("<u2", ()), "docs.npy": ("<i8", (3,)), "kinds.npy": ("|u1", ()), "tiles.npy": ("|u1", TILE), "tile_of.npy": ("<i8", ())}
+        rows = {
+            "tokens.npy": ("<u2", ()),
+            "docs.npy": ("<i8", (3,)),
+            "kinds.npy": ("|u1", ()),
+            "tiles.npy": ("|u1", TILE),
+            "tile_of.npy": ("<i8", ()),
+        }
         self.arrays = {name: _Array(self.temporary / name, *rows[name]) for name in _FILES}
         self.counts = dict.fromkeys(kinds, 0)
 
@@ -131,7 +137,13 @@ def open_shard(folder: Path, verify: bool = True) -> Shard:
         if verify and sha256_of(folder / name) != declared[name]:
             raise DataError(f"{folder}/{name}: digest differs from the index: damaged")
     docs = arrays["docs.npy"]
-    if len(docs) and (docs[0, 0] != 0 or docs[-1, 2] != index["tokens"] or (docs[1:, 0] != docs[:-1, 2]).any() or (docs[:, 1] <= docs[:, 0]).any() or (docs[:, 1] >= docs[:, 2]).any()):
+    if len(docs) and (
+        docs[0, 0] != 0
+        or docs[-1, 2] != index["tokens"]
+        or (docs[1:, 0] != docs[:-1, 2]).any()
+        or (docs[:, 1] <= docs[:, 0]).any()
+        or (docs[:, 1] >= docs[:, 2]).any()
+    ):
         raise DataError(f"{folder}/docs.npy: documents overlap, leave gaps or have no loss")
     if len(docs) and (arrays["kinds.npy"].max() >= len(index["kinds"]) or arrays["tile_of.npy"].max() >= index["tiles"]):
         raise DataError(f"{folder}: a document's kind or tile does not exist")

@@ -74,7 +74,7 @@ def same_tree(old: ast.AST, new: ast.AST, changes: dict[int, Change]) -> bool:
             a = _expected_list(a, changes)
             if not isinstance(b, list) or len(a) != len(b):
                 return False
-            pairs = zip(a, b)
+            pairs = zip(a, b, strict=True)
         else:
             pairs = ((a, b),)
         for x, y in pairs:

@@ -12,7 +12,20 @@ from .splice import Change, Splice
 from .view import Draft, View
 
 _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
-_SIMPLE = (ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Assert, ast.Raise, ast.Return, ast.Delete, ast.Pass, ast.Import, ast.ImportFrom)
+_LOGGING = frozenset(("print", "debug", "info", "warning", "error", "warn", "log"))
+_SIMPLE = (
+    ast.Expr,
+    ast.Assign,
+    ast.AugAssign,
+    ast.AnnAssign,
+    ast.Assert,
+    ast.Raise,
+    ast.Return,
+    ast.Delete,
+    ast.Pass,
+    ast.Import,
+    ast.ImportFrom,
+)
 
 
 def _bodies(view: View) -> list[list[ast.stmt]]:
@@ -66,17 +79,17 @@ def _line(view: View, statement: ast.stmt) -> str:
 
 def remove_statement(view: View, rng: Random, pools: Pools) -> Draft | None:
     """Delete the lines of one statement: named by its text, by what it calls, by what it sets, or as the only assert, raise or return."""
-    simple = [(body, statement) for body, statement in _simple(view) if len(body) > 1]
+    simple = [statement for body, statement in _simple(view) if len(body) > 1]
     every = [node for body in _bodies(view) for node in body]
     callees = Counter(_callee(node) for node in every)
     targets = Counter(_target(node) for node in every)
     forms = Counter(type(node) for node in every)
     choices = []
-    for body, statement in simple:
+    for statement in simple:
         callee, target, line = _callee(statement), _target(statement), _line(view, statement)
         called = callee and callees[callee] == 1 and view.region.count(callee.encode() + b"(") == 1
         if called:
-            choices += [(statement, "call", callee)] * (4 if callee.split(".")[-1] in ("print", "debug", "info", "warning", "error", "warn", "log") else 2)
+            choices += [(statement, "call", callee)] * (4 if callee.split(".")[-1] in _LOGGING else 2)
         if target and targets[target] == 1 and isinstance(statement, ast.Assign):
             choices.append((statement, "sets", target))
         if isinstance(statement, (ast.Assert, ast.Raise, ast.Return)) and forms[type(statement)] == 1:
@@ -130,7 +143,11 @@ def insert_statement(view: View, rng: Random, pools: Pools) -> Draft | None:
 
 def _made_statement(rng: Random, view: View, pools: Pools) -> str:
     """A plain statement such as people add: a log call, a print, an assert, an assignment."""
-    words = [word for word in set(view.words) if word.isidentifier() and word.islower() and word not in names.RESERVED and not word.startswith("__")]
+    words = [
+        word
+        for word in set(view.words)
+        if word.isidentifier() and word.islower() and word not in names.RESERVED and not word.startswith("__")
+    ]
     word = rng.choice(sorted(words)) if words else "value"
     message = " ".join(names.pick(rng, pools.words) for _ in range(rng.choice((1, 2, 3))))
     fresh = names.pick(rng, pools.variables)
@@ -154,7 +171,9 @@ def _made_statement(rng: Random, view: View, pools: Pools) -> str:
 
 def add_import(view: View, rng: Random, pools: Pools) -> Draft | None:
     """Another name at the end of a one-line `from m import …`, or an import line just before or after a named import line."""
-    choices = [statement for _, statement in _simple(view) if isinstance(statement, (ast.Import, ast.ImportFrom)) and _line(view, statement)]
+    choices = [
+        statement for _, statement in _simple(view) if isinstance(statement, (ast.Import, ast.ImportFrom)) and _line(view, statement)
+    ]
     if not choices:
         return None
     statement = rng.choice(choices)
@@ -163,13 +182,22 @@ def add_import(view: View, rng: Random, pools: Pools) -> Draft | None:
     if module == "__future__":
         return None
     same_module = sum(isinstance(node, ast.ImportFrom) and node.module == module for node in ast.walk(view.unit.tree))
-    if module and not statement.level and same_module == 1 and not text.endswith(")") and statement.names[0].name != "*" and rng.random() < 0.6:
+    if (
+        module
+        and not statement.level
+        and same_module == 1
+        and not text.endswith(")")
+        and statement.names[0].name != "*"
+        and rng.random() < 0.6
+    ):
         new = names.pick(rng, pools.classes if rng.random() < 0.5 else pools.functions)
         if new in view.taken:
             return None
         end = view.end(statement)
         change = Change(fields={"names": [*statement.names, ast.alias(new, None)]})
-        return Draft("add_import", "name", {"new": new, "module": module}, [Splice(end, end, b", " + new.encode())], {id(statement): change})
+        return Draft(
+            "add_import", "name", {"new": new, "module": module}, [Splice(end, end, b", " + new.encode())], {id(statement): change}
+        )
     new = f"import {names.pick(rng, pools.modules)}"
     if rng.random() < 0.4:
         new = f"from {names.pick(rng, pools.modules)} import {names.pick(rng, pools.classes)}"
@@ -194,7 +222,9 @@ def nothing(view: View, rng: Random, pools: Pools) -> Draft | None:
     if set(name.split(".")) & view.taken or name == new:
         return None
     if shape == "rename":
-        return Draft("nothing", "rename", {"old": name, "new": new, "role": rng.choice(("variable", "parameter", "name")), "func": ""}, [], {})
+        return Draft(
+            "nothing", "rename", {"old": name, "new": new, "role": rng.choice(("variable", "parameter", "name")), "func": ""}, [], {}
+        )
     if shape == "replace_call":
         return Draft("nothing", "replace_call", {"old": name, "new": new, "many": rng.choice(("", "s"))}, [], {})
     value = names.new_number(rng, rng.randrange(100))

@@ -12,7 +12,7 @@ from .splice import Change, Splice, line_starts
 
 
 class Draft(NamedTuple):
-    """An edit of a unit before it has words: splices in bytes of the unit's text, what they do to the tree, and what an instruction must name."""
+    """An edit of a unit before it has words: splices of the unit's text, what they do to its tree, what an instruction must name."""
 
     kind: str
     variant: str  # the group of instruction templates that fits
@@ -54,7 +54,13 @@ class View:
     @cached_property
     def in_string(self) -> set[int]:
         """Ids of the nodes inside f-strings, whose positions Python 3.11 does not report exactly."""
-        return {id(inner) for node in ast.walk(self.unit.tree) if isinstance(node, ast.JoinedStr) for inner in ast.walk(node) if inner is not node}
+        return {
+            id(inner)
+            for node in ast.walk(self.unit.tree)
+            if isinstance(node, ast.JoinedStr)
+            for inner in ast.walk(node)
+            if inner is not node
+        }
 
     @cached_property
     def uncertain(self) -> set[str]:
@@ -65,7 +71,9 @@ class View:
     @cached_property
     def nodes(self) -> list[ast.AST]:
         """Every positioned node that lies wholly in the region, in the tree's order, those inside f-strings left out."""
-        return [node for node in ast.walk(self.unit.tree) if hasattr(node, "lineno") and self.contains(node) and id(node) not in self.in_string]
+        return [
+            node for node in ast.walk(self.unit.tree) if hasattr(node, "lineno") and self.contains(node) and id(node) not in self.in_string
+        ]
 
     @cached_property
     def functions(self) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
