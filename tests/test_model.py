@@ -117,7 +117,8 @@ def test_tensor_names_and_shapes_are_those_of_the_page():
         want |= {here + "se_b1": (squeezed,), here + "se_w2": (middle, squeezed), here + "se_b2": (middle,)}
     for i in range(vision.layers):
         here = f"vision.layers.{i}."
-        want |= {here + "attn_norm": (width,), here + "mlp_norm": (width,), here + "w1": (vision.mlp, width), here + "w2": (width, vision.mlp)}
+        want |= {here + "attn_norm": (width,), here + "mlp_norm": (width,)}
+        want |= {here + "w1": (vision.mlp, width), here + "w2": (width, vision.mlp)}
         want |= {f"{here}w{matrix}": (width, width) for matrix in "qkvo"}
     assert have == want
 
@@ -180,7 +181,7 @@ def test_feeding_in_pieces_equals_feeding_at_once(model, images, cuts):
     ids = text()
     whole = model(ids, images)
     cache, pieces = Cache(model.config), []
-    for first, last in zip([0, *cuts], [*cuts, SIZE]):
+    for first, last in zip([0, *cuts], [*cuts, SIZE], strict=True):
         pieces.append(model(ids[:, first:last], [image for image in images if first <= image.position < last], cache))
     assert cache.length == SIZE
     for name in whole._fields:

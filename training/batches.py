@@ -7,7 +7,6 @@ micro-batch, so that little is padding. The folder's format is that of training/
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,15 +86,15 @@ class Documents:
                         begin = i
         return [batches[i] for i in chance.permutation(len(batches))]
 
-    def batch(self, members: Sequence[int]) -> Batch:
+    def batch(self, members: numpy.ndarray) -> Batch:
         """The documents numbered `members` as tensors."""
         lengths = [int(self.end[m] - self.start[m]) for m in members]
         width = -(-max(lengths) // ROUND) * ROUND
         ids = numpy.zeros((len(members), width), dtype=numpy.int64)
         place, target, document, images = [], [], [], []
-        for row, (m, length) in enumerate(zip(members, lengths)):
+        for row, (m, length) in enumerate(zip(members, lengths, strict=True)):
             ids[row, :length] = self.tokens[self.start[m] : self.end[m]]
-            first = max(int(self.scored[m] - self.start[m]), 1)  # nothing predicts a document's first token
+            first = max(int(self.scored[m] - self.start[m]), 1)
             place.append(numpy.arange(first - 1, length - 1) + row * width)
             target.append(ids[row, first:length])
             document.append(numpy.full(length - first, row))
@@ -114,6 +113,16 @@ class Documents:
             [self.kind(m) for m in members],
             images,
         )
+
+    def scored_tokens(self, members: numpy.ndarray) -> int:
+        """Tokens with a loss; nothing predicts a document's first token."""
+        return int((self.end - numpy.maximum(self.scored, self.start + 1))[members].sum())
+
+    def tokens_in(self, members: numpy.ndarray) -> int:
+        return int((self.end - self.start)[members].sum())
+
+    def has_pictures(self, members: numpy.ndarray) -> bool:
+        return bool((self.tile_of[members] >= 0).any())
 
     def kind(self, member: int) -> str:
         """The name of a document's kind."""

@@ -68,7 +68,7 @@ def jepa_loss(predictions: Sequence[Tensor], target_BTJ: Tensor, length_B: Tenso
     target_BTJ = F.layer_norm(target_BTJ, target_BTJ.shape[-1:])
     place_T = torch.arange(target_BTJ.shape[1], device=target_BTJ.device)
     total = target_BTJ.new_zeros(())
-    for k, (prediction, weight) in enumerate(zip(predictions, STEP_WEIGHTS), start=1):
+    for k, (prediction, weight) in enumerate(zip(predictions, STEP_WEIGHTS, strict=False), start=1):
         inside = (place_T[k:] < length_B[:, None]).float()
         distance_BT = F.smooth_l1_loss(prediction[:, :-k], target_BTJ[:, k:], reduction="none").mean(-1)
         total = total + weight * (distance_BT * inside).sum() / inside.sum().clamp(min=1)

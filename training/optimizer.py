@@ -1,7 +1,7 @@
 """Muon for matrices, AdamW for embeddings, norms, gates and biases.
 
 Muon: Keller Jordan, "Muon: an optimizer for hidden layers in neural networks" (2024); momentum, then orthogonalisation by a
-quintic Newton-Schulz iteration. Matrices of one shape go through it together."""
+quintic Newton-Schulz iteration. Matrices of one shape go through it together; of several processes each takes its share."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from training.processes import Processes
 
 EMBEDDING_LIKE = ("embed.weight", "ar.head", "vision.pos", "vision.tile_row", "vision.tile_col")
 """Two-dimensional, but tables of rows rather than maps."""
@@ -42,8 +44,10 @@ def orthogonalise(matrices: Tensor, steps: int) -> Tensor:
 class MuonAdamW:
     """Both optimizers over a model's named parameters; parameters without a gradient are left alone."""
 
-    def __init__(self, named_parameters: Iterable[tuple[str, nn.Parameter]], settings: OptimizerSettings) -> None:
-        self.settings = settings
+    def __init__(
+        self, named_parameters: Iterable[tuple[str, nn.Parameter]], settings: OptimizerSettings, processes: Processes | None = None
+    ) -> None:
+        self.settings, self.processes = settings, processes or Processes()
         self.matrices: dict[torch.Size, list[tuple[str, nn.Parameter]]] = defaultdict(list)
         self.momentum: dict[str, Tensor] = {}
         others: list[nn.Parameter] = []
@@ -64,7 +68,8 @@ class MuonAdamW:
             group["lr"] = self.settings.other_rate * scale
         self.adamw.step()
         rate = self.settings.matrix_rate * scale
-        for shape, members in self.matrices.items():
+        updates = []
+        for members in self.matrices.values():
             present = [(name, parameter) for name, parameter in members if parameter.grad is not None]
             if not present:
                 continue
@@ -72,10 +77,17 @@ class MuonAdamW:
             gradients = [parameter.grad for parameter in parameters]
             momentum = [self.momentum[name] for name, _ in present]
             torch._foreach_lerp_(momentum, gradients, 1 - self.settings.momentum)
-            ahead = torch._foreach_lerp(gradients, momentum, self.settings.momentum)  # Nesterov
-            update = orthogonalise(torch.stack(ahead), self.settings.steps)
+            ahead = torch.stack(torch._foreach_lerp(gradients, momentum, self.settings.momentum))  # Nesterov
+            share = self.processes.share(len(parameters))
+            update = torch.zeros_like(ahead) if self.processes.count > 1 else ahead
+            if share.start < share.stop:
+                update[share] = orthogonalise(ahead[share], self.settings.steps)
+            updates.append((parameters, update))
+        self.processes.add_up([update for _, update in updates])
+        for parameters, update in updates:
+            rows, columns = update.shape[1:]
             torch._foreach_mul_(parameters, 1 - rate * self.settings.matrix_decay)
-            torch._foreach_add_(parameters, list(update.unbind(0)), alpha=-rate * max(1.0, shape[0] / shape[1]) ** 0.5)
+            torch._foreach_add_(parameters, list(update.unbind(0)), alpha=-rate * max(1.0, rows / columns) ** 0.5)
 
     def zero_grad(self) -> None:
         self.adamw.zero_grad(set_to_none=True)

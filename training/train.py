@@ -2,7 +2,8 @@
 
 Trains a model with the hybrid loss, 0.3 JEPA + 0.7 next token (docs/training.md). Ends after --minutes of training or --steps;
 the learning rate follows whichever was given: warm-up, a constant part, a linear decay at the end. RUN receives metrics.jsonl
-(appended), run.json, checkpoints, and final.safetensors with final.json. A run that was stopped goes on with --resume."""
+(appended), run.json, checkpoints, and final.safetensors with final.json. A run that was stopped goes on with --resume.
+Several processes: torchrun --standalone --nproc-per-node 2 -m training.train, and the same options."""
 
 from __future__ import annotations
 
@@ -15,19 +16,21 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy
 import torch
 
 from training import checkpoint as checkpoints
 from training import config as configs
-from training.batches import Batch, DataError, Documents
+from training.batches import DataError, Documents
 from training.losses import collapse_figures, jepa_loss, token_loss
 from training.model.model import Model
 from training.optimizer import MuonAdamW, OptimizerSettings
+from training.processes import Processes
 
 JEPA_WEIGHT, TOKEN_WEIGHT = 0.3, 0.7  # design documents
 
@@ -39,7 +42,7 @@ class Settings:
     minutes: float | None = None
     steps: int | None = None
     batch_tokens: int = 4096  # of a micro-batch, padding included
-    accumulate: int = 1  # micro-batches a step
+    accumulate: int = 1  # micro-batches a step, in each process
     max_tokens: int = 1024  # of a document
     warmup_steps: int = 40
     decay_share: float = 0.35  # of the whole run, at its end
@@ -84,7 +87,8 @@ class Trainer:
         self.model = Model(config)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         rates = OptimizerSettings(matrix_rate=settings.matrix_rate, other_rate=settings.other_rate)
-        self.optimizer = MuonAdamW(self.model.named_parameters(), rates)
+        self.processes = Processes()
+        self.optimizer = MuonAdamW(self.model.named_parameters(), rates, self.processes)
         self.step, self.tokens, self.elapsed_seconds = 0, 0, 0.0
         self.cursor = Cursor(0, 0)
 
@@ -98,22 +102,28 @@ class Trainer:
             shares.append(self.elapsed_seconds / 60 / self.settings.minutes)
         return min(1.0, max(shares))
 
-    def micro_batches(self) -> Iterator[tuple[Batch, Cursor]]:
-        """Micro-batches from the cursor on, without end, each with the cursor after it."""
+    def plans(self) -> Iterator[tuple[list[numpy.ndarray], Cursor]]:
+        """From the cursor on, without end: the documents of every micro-batch of a step, and the cursor after it."""
         epoch, position = self.cursor
+        wanted = self.settings.accumulate * self.processes.count
+        members: list[numpy.ndarray] = []
         while True:
             plan = self.documents.plan(self.settings.seed, epoch, self.settings.batch_tokens)
             for done in range(position, len(plan)):
-                yield self.documents.batch(plan[done]), Cursor(epoch, done + 1)
+                members.append(plan[done])
+                if len(members) == wanted:
+                    yield members, Cursor(epoch, done + 1)
+                    members = []
             epoch, position = epoch + 1, 0
 
-    def train_step(self, batches: list[Batch], figures: bool) -> dict[str, Any]:
-        """One update on `batches`; gives what the metrics record. TrainingStopped when the loss is not finite."""
+    def train_step(self, plan: Sequence[numpy.ndarray], figures: bool) -> dict[str, Any]:
+        """One update on the micro-batches of `plan`, of which this process computes its share; gives what the metrics record, of
+        that share. TrainingStopped when the loss is not finite."""
         settings = self.settings
-        scored = sum(len(batch.target_P) for batch in batches)
-        record: dict[str, Any] = {"kinds": defaultdict(lambda: [0.0, 0])}
-        token_total, jepa_total = 0.0, 0.0
-        for batch in batches:
+        scored = sum(self.documents.scored_tokens(members) for members in plan)
+        record: dict[str, Any] = {"kinds": defaultdict(lambda: [0.0, 0]), "jepa_loss": 0.0, "scored": scored}
+        own = plan[self.processes.share(len(plan))]
+        for batch in map(self.documents.batch, own):
             outputs = self.model(batch.ids_BT, batch.images, trunk_gradient=settings.trunk_gradient)
             hidden_PA = outputs.hidden_BTA.flatten(0, 1).index_select(0, batch.place_P)
             weights_P = torch.full((len(batch.target_P),), 1.0 / scored)
@@ -124,25 +134,35 @@ class Trainer:
                 target_BTJ = self.average.encode(batch.ids_BT[:rows], images)
             predictions = [predict(outputs.context_BTJ[:rows]) for predict in self.model.jepa.predict]
             jepa = jepa_loss(predictions, target_BTJ, batch.length_B[:rows])
-            (TOKEN_WEIGHT * token + JEPA_WEIGHT / len(batches) * jepa).backward()
-            token_total += float(token.detach())
-            jepa_total += float(jepa.detach()) / len(batches)
-            for row, kind in enumerate(batch.kind_B):
-                of_row = losses_P[batch.document_P == row]
-                record["kinds"][kind][0] += float(of_row.sum())
-                record["kinds"][kind][1] += len(of_row)
+            (TOKEN_WEIGHT * token + JEPA_WEIGHT / len(plan) * jepa).backward()
+            record["jepa_loss"] += float(jepa.detach()) / len(own)
+            by_row = torch.zeros(len(batch.kind_B)).index_add_(0, batch.document_P, losses_P)
+            for kind, total, count in zip(batch.kind_B, by_row.tolist(), batch.document_P.bincount().tolist(), strict=True):
+                record["kinds"][kind][0] += total
+                record["kinds"][kind][1] += count
             if figures:
                 record["figures"] = collapse_figures(predictions[0].detach(), target_BTJ, batch.length_B[:rows])
-        if not math.isfinite(token_total + jepa_total):
-            raise TrainingStopped(f"step {self.step}: the loss is not finite (token {token_total}, JEPA {jepa_total}); lower the rates")
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
+        self._share_gradients(plan)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip))
+        if not math.isfinite(norm):
+            raise TrainingStopped(f"step {self.step}: the loss or its gradient is not finite ({norm}); lower the rates")
         self.optimizer.step(rate_scale(settings, self.step, self.progress))
         self.optimizer.zero_grad()
         self._follow()
         self.step += 1
-        self.tokens += sum(int(batch.length_B.sum()) for batch in batches)
-        record.update(token_loss=token_total, jepa_loss=jepa_total, gradient_norm=float(norm), scored=scored)
+        self.tokens += sum(self.documents.tokens_in(members) for members in plan)
+        record["gradient_norm"] = norm
         return record
+
+    def _share_gradients(self, plan: Sequence[numpy.ndarray]) -> None:
+        """Adds up the gradients of all processes. Parameters that a text-only step leaves without one stay so in all of them."""
+        if self.processes.count == 1:
+            return
+        if any(self.documents.has_pictures(members) for members in plan):
+            for parameter in self.model.parameters():
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+        self.processes.add_up([parameter.grad for parameter in self.model.parameters() if parameter.grad is not None])
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -196,15 +216,15 @@ class Metrics:
 
     def add(self, record: dict[str, Any]) -> None:
         self.steps += 1
-        for name in ("token_loss", "jepa_loss", "gradient_norm", "scored"):
+        for name in ("jepa_loss", "gradient_norm", "scored"):
             self.sums[name] += record[name]
         for kind, (total, count) in record["kinds"].items():
             self.kinds[kind][0] += total
             self.kinds[kind][1] += count
         self.figures = record.get("figures", self.figures)
 
-    def write(self) -> None:
-        """Appends one line with the means since the last one."""
+    def write(self, keep: bool) -> None:
+        """Appends one line with the means since the last one, where `keep`; starts over."""
         trainer = self.trainer
         seconds = trainer.elapsed_seconds - self.seconds
         line = {
@@ -214,12 +234,14 @@ class Metrics:
             "tokens": trainer.tokens,
             "tokens_per_second": round((trainer.tokens - self.tokens) / max(seconds, 1e-9)),
             "rate": round(rate_scale(trainer.settings, trainer.step, trainer.progress), 4),
+            "token_loss": round(sum(total for total, _ in self.kinds.values()) / sum(count for _, count in self.kinds.values()), 4),
             **{name: round(total / self.steps, 4) for name, total in self.sums.items()},
             "kinds": {kind: round(total / count, 4) for kind, (total, count) in sorted(self.kinds.items()) if count},
             **({"figures": {name: round(value, 4) for name, value in self.figures.items()}} if self.figures else {}),
         }
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
+        if keep:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(line) + "\n")
         self._clear()
 
 
@@ -229,30 +251,30 @@ def run(trainer: Trainer, out: Path) -> None:
     stopped: list[int] = []
     for kind in (signal.SIGTERM, signal.SIGINT):
         signal.signal(kind, lambda number, _: stopped.append(number))
+    first = trainer.processes.rank == 0
     metrics = Metrics(out / "metrics.jsonl", trainer)
     before = trainer.elapsed_seconds
     begin = saved_at = time.monotonic()
-    stream = trainer.micro_batches()
-    while trainer.progress < 1.0 and not stopped:
-        batches = []
-        for _ in range(settings.accumulate):
-            batch, cursor = next(stream)
-            batches.append(batch)
-        metrics.add(trainer.train_step(batches, figures=(trainer.step + 1) % settings.figure_steps == 0))
+    plans = trainer.plans()
+    stop = False
+    while trainer.progress < 1.0 and not stop:
+        plan, cursor = next(plans)
+        metrics.add(trainer.train_step(plan, figures=(trainer.step + 1) % settings.figure_steps == 0))
         trainer.cursor = cursor
-        trainer.elapsed_seconds = before + time.monotonic() - begin
+        trainer.elapsed_seconds, stop = trainer.processes.agree((before + time.monotonic() - begin, float(bool(stopped))))
         if metrics.steps == settings.log_steps:
-            metrics.write()
-        if time.monotonic() - saved_at > settings.checkpoint_minutes * 60:
+            metrics.write(first)
+        if first and time.monotonic() - saved_at > settings.checkpoint_minutes * 60:
             trainer.save(out)
             saved_at = time.monotonic()
     if metrics.steps:
-        metrics.write()
-    trainer.save(out)
-    if not stopped:
-        values = configs.to_dict(trainer.config)
-        checkpoints.save_weights(out / "final.safetensors", trainer.model.state_dict(), values)
-        checkpoints.save_weights(out / "average.safetensors", trainer.average.state_dict(), values)
+        metrics.write(first)
+    if first:
+        trainer.save(out)
+        if not stop:
+            values = configs.to_dict(trainer.config)
+            checkpoints.save_weights(out / "final.safetensors", trainer.model.state_dict(), values)
+            checkpoints.save_weights(out / "average.safetensors", trainer.average.state_dict(), values)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -287,6 +309,18 @@ def main(arguments: list[str] | None = None) -> int:
     except (configs.ConfigError, DataError, TrainingStopped, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    if trainer.processes.rank == 0:
+        describe(trainer, options)
+    try:
+        run(trainer, options.out)
+    except TrainingStopped as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def describe(trainer: Trainer, options: argparse.Namespace) -> None:
+    """Writes run.json: what it takes to repeat the run."""
     options.out.mkdir(parents=True, exist_ok=True)
     described = {
         "arguments": {name: str(value) for name, value in vars(options).items()},
@@ -299,12 +333,6 @@ def main(arguments: list[str] | None = None) -> int:
         "torch": torch.__version__,
     }
     (options.out / "run.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-    try:
-        run(trainer, options.out)
-    except TrainingStopped as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 if __name__ == "__main__":

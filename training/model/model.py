@@ -119,13 +119,13 @@ class Model(nn.Module):
         encoded_MNP = self.vision(torch.cat([image.tiles for image in images]).to(device), row_M, col_M, trace)
         tokens: list[list[Tensor]] = [[] for _ in range(rows)]
         positions: list[list[Tensor]] = [[] for _ in range(rows)]
-        for image, part in zip(images, encoded_MNP.split([image.rows * image.cols for image in images])):
+        for image, part in zip(images, encoded_MNP.split([image.rows * image.cols for image in images]), strict=True):
             tokens[image.row].append(part.flatten(0, 1))
             positions[image.row].append(torch.full((part.shape[0] * part.shape[1],), image.position, device=device))
         most = max(sum(len(part) for part in row) for row in tokens)
         width = encoded_MNP.shape[-1]
         padded, where = [], []
-        for row_tokens, row_positions in zip(tokens, positions):
+        for row_tokens, row_positions in zip(tokens, positions, strict=True):
             flat = torch.cat(row_tokens) if row_tokens else encoded_MNP.new_zeros(0, width)
             spot = torch.cat(row_positions) if row_positions else torch.zeros(0, dtype=torch.int64, device=device)
             padded.append(F.pad(flat, (0, 0, 0, most - len(flat))))
