@@ -17,15 +17,12 @@ from cromwell.contract.text import to_lf
 if TYPE_CHECKING:
     from cromwell.binding import Tokenizer
 
-PATH_PARTS = 3
-"""A prompt shows at most this many last parts of a path: training paths are short, and where a checkout lies must not matter."""
-
 EDIT_OPEN, EDIT_CLOSE = prompt.SPECIAL_TOKENS.index("<EDIT>"), prompt.SPECIAL_TOKENS.index("</EDIT>")
 
 
 def prompt_path(path: str) -> bytes:
-    """A path as the prompt shows it."""
-    return "/".join([part for part in path.split("/") if part not in ("", ".", "..")][-PATH_PARTS:]).encode("utf-8", "surrogateescape")
+    """A path as the prompt shows it: the name of the file, as training mostly does; where it lies must not matter."""
+    return path.rpartition("/")[2].encode("utf-8", "surrogateescape")
 
 
 def region_text(target: bytes, region: Mapping[str, int], eol: str) -> bytes:
@@ -52,20 +49,23 @@ def region_tokens(tokens: Sequence[int]) -> Sequence[int]:
     return tokens[tokens.index(EDIT_OPEN) + 1:tokens.index(EDIT_CLOSE)]
 
 
-def picture_tiles(arrays: Mapping[str, Array], max_tiles: int) -> list[Pixels]:
-    """The pictures of a context as tiles: several pictures share the model's `max_tiles` evenly.
+def tiles_each(picture_count: int, max_tiles: int) -> int:
+    """How many tiles each of several pictures may have: they share the model's evenly. CommandError when there are not enough."""
+    if picture_count > max_tiles:
+        raise CommandError(f"{picture_count} pictures: the model takes at most {max_tiles}", "give fewer pictures")
+    return max_tiles // max(1, picture_count)
 
-    CommandError when there are more pictures than tiles."""
+
+def picture_tiles(arrays: Mapping[str, Array], max_tiles: int) -> list[Pixels]:
+    """The pictures of a context as tiles, `max_tiles` in all. CommandError when there are more pictures than tiles."""
     pictures = [array for name, array in arrays.items() if name.startswith("image.")]
     if not pictures:
         return []
-    if len(pictures) > max_tiles:
-        raise CommandError(f"{len(pictures)} pictures: the model takes at most {max_tiles}", "give fewer pictures")
     from cromwell import binding
 
-    found = []
+    each, found = tiles_each(len(pictures), max_tiles), []
     for array in pictures:
         height, width = array.shape[:2]
-        layout = binding.image_layout(width, height, max_tiles // len(pictures))
+        layout = binding.image_layout(width, height, each)
         found.append(Pixels(binding.image_tiles(array.data, width, height, *layout), layout[0], layout[1]))
     return found

@@ -33,7 +33,8 @@ def app(context: str, joint: bool, output: str | None, settings: settings.Settin
     name = "standard input" if context == "-" else context
     with cli.open_input(context) as stream:
         source = artifact.read(stream, name, {"context"})
-    with open_model(settings) as model:
+    # The output is opened first: what cannot be written should not be computed.
+    with cli.output(output, binary=True) as outgoing, open_model(settings) as model:
         info, cache = model.info, Cache.of(settings)
         tokens = prompt_tokens(source.meta, source.arrays, model.tokenizer)
         pictures = picture_tiles(source.arrays, info.max_tiles)
@@ -53,8 +54,7 @@ def app(context: str, joint: bool, output: str | None, settings: settings.Settin
         meta = {**source.meta, "model": model.fingerprint, "prompt_tokens": len(tokens),
                 "tiles": [{"rows": picture.rows, "cols": picture.cols} for picture in pictures]}
         entry = artifact.lineage_entry("cw-encode", {"joint": joint}, {"context": artifact.content_hash(source)}, model.fingerprint, None)
-    with cli.output(output, binary=True) as stream:
-        artifact.write(artifact.Artifact("encoding", meta, arrays, [*source.lineage, entry]), stream)
+        artifact.write(artifact.Artifact("encoding", meta, arrays, [*source.lineage, entry]), outgoing)
 
 
 def main() -> None:

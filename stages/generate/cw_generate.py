@@ -78,7 +78,8 @@ def app(source: str, stream: bool, text: bool, output: str | None, settings: set
     name = "standard input" if source == "-" else source
     with cli.open_input(source) as incoming:
         given = artifact.read(incoming, name, {"context", "encoding"})
-    with open_model(settings) as model:
+    # The output is opened first: what cannot be written should not be computed.
+    with cli.output(output, binary=not text) as outgoing, open_model(settings) as model:
         if given.kind == "encoding" and given.meta["model"] != model.fingerprint:
             raise CommandError(f"{name}: encoded by another model ({given.meta['model']}, this one is {model.fingerprint})",
                                "run cw-encode again with this model, or name the other one with --model")
@@ -90,10 +91,9 @@ def app(source: str, stream: bool, text: bool, output: str | None, settings: set
         else:
             result = _bytes(_generate(given, name, model, sampling, cache, settings.threads, stream))
             cache.put(SPACE, key, result)
-    if text:
-        edit = artifact.read(io.BytesIO(result), "edit", {"edit"})
-        result = edit.arrays[f"candidate.{edit.meta['best']}"].data
-    with cli.output(output, binary=not text) as outgoing:
+        if text:
+            edit = artifact.read(io.BytesIO(result), "edit", {"edit"})
+            result = edit.arrays[f"candidate.{edit.meta['best']}"].data
         outgoing.write(result)
 
 

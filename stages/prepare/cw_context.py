@@ -44,6 +44,7 @@ def app(target: str, message: str | None, message_file: str | None, images: tupl
     from cromwell.contract import artifact
     from cromwell.contract.cache import content_key
     from cromwell.contract.engine import open_model
+    from cromwell.contract.model_input import tiles_each
     from cromwell.prepare import region, source
 
     instruction = source.read_instruction(message, message_file)
@@ -75,6 +76,7 @@ def app(target: str, message: str | None, message_file: str | None, images: tupl
         "eol": file.text.eol, "encoding": file.text.encoding, "mode": file.mode, "excerpts": shown, "budget_tokens": budget,
     }
     with open_model(settings) as model:
+        tiles_each(len(images), model.info.max_tiles)
         _fit(meta, arrays, file.text, around, model, where)
         meta["model"] = model.fingerprint
     cli.detail(f"{where}: {meta['prompt_tokens']} of {budget} tokens")
