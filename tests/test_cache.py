@@ -103,19 +103,19 @@ def test_keys_cannot_leave_the_folder(tmp_path, name):
 def test_size_is_bounded_and_the_oldest_go(tmp_path):
     size = 1 << 20
     cache = Cache(str(tmp_path), size)
-    for number in range(300):
-        cache.put("test", key(number), bytes(10000))
+    for number in range(120):
+        cache.put("test", key(number), bytes(30000))
         time.sleep(0.001)
-        assert found(cache, 0) == bytes(10000)  # touched all the time, so never the oldest
+        assert found(cache, 0) == bytes(30000)  # touched all the time, so never the oldest
         held = sum(path.stat().st_size for path in entries(tmp_path))
         assert held <= size
     assert held > size // 2
-    assert found(cache, 1) is None and found(cache, 299) is not None
+    assert found(cache, 1) is None and found(cache, 119) is not None
 
 
 def test_many_small_entries_are_bounded_too(tmp_path):
     cache = Cache(str(tmp_path), 1 << 16)
-    for number in range(3000):
+    for number in range(1500):
         cache.put("test", key(number), b"tiny")
     assert sum(path.stat().st_size for path in entries(tmp_path)) <= 1 << 16
 
