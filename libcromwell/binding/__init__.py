@@ -196,7 +196,7 @@ class Model(_Handle):
         name = os.fsencode(path)
         if b"\0" in name:
             raise CromwellError(STATUS_ARGUMENT, "model path holds a NUL byte")
-        _check(lib.cw_model_open(name, out, fault), fault)
+        _check(lib.cw_model_open(name, out, fault), fault, os.fsdecode(path))
         super().__init__(out[0], lib.cw_model_close)
         self.path = os.fspath(path)
         self.tokenizer = Tokenizer._of(self)
