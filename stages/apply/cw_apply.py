@@ -1,0 +1,208 @@
+"""cw-apply: applies an edit or a patch to the files of a folder, all of it or none (docs/apply.md)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+import click
+
+from cromwell.contract import cli
+from cromwell.contract.errors import CommandError
+
+if TYPE_CHECKING:
+    from cromwell.apply.plan import Report
+    from cromwell.apply.tree import Tree
+
+EXAMPLES = [
+    ("cw-context app.py:10-30 -m 'use pathlib' | cw-generate | cw-apply", "edit app.py"),
+    ("cw-apply --check 'pytest -q' edit.cwa", "apply an edit, and take it back unless the tests pass"),
+    ("git diff v1 v2 | cw-apply --root copy --dry-run", "see whether a patch would apply to the files in copy"),
+]
+
+
+class Source(NamedTuple):
+    """What was given: diff text, the name for errors, and the lineage of an artifact with its content hash."""
+
+    text: bytes
+    name: str
+    lineage: list[dict[str, Any]]
+    digest: str
+
+
+@cli.command("cw-apply", examples=EXAMPLES)
+@click.argument("patch", default="-", metavar="[EDIT | DIFF]")
+@click.option("--root", default=".", show_default=True, metavar="DIR",
+              help="folder that the patch's paths start from; nothing outside it is touched")
+@click.option("--dry-run", is_flag=True, help="check everything, change nothing")
+@click.option("-R", "--reverse", is_flag=True, help="undo the patch instead")
+@click.option("--check", "command", default=None, metavar="CMD", help="run CMD in DIR with sh; if it fails, put everything back and exit 5")
+@click.option("-p", "--strip", type=click.IntRange(0, 255), default=None, metavar="N",
+              help="leading parts to take off names  [default: by the names]")
+@click.option("-n", "--candidate", type=click.IntRange(0), default=None, metavar="K",
+              help="candidate K of an edit, from 0, instead of the best")
+@click.option("--ignore-hashes", is_flag=True, help="go by the lines around each change, even where the patch names another version")
+@click.option("--json", "as_json", is_flag=True, help="print what was done as JSON")
+@click.option("--receipt", default=None, metavar="FILE", help="write a receipt artifact to FILE")
+@click.option("--recover", is_flag=True, help="only put back what an interrupted cw-apply left in DIR")
+def app(patch: str, root: str, dry_run: bool, reverse: bool, command: str | None, strip: int | None, candidate: int | None,
+        ignore_hashes: bool, as_json: bool, receipt: str | None, recover: bool) -> None:
+    """Applies an edit artifact, a diff artifact or a unified diff from anywhere (standard input by default) to the files in DIR.
+
+    All files change, or none does; a run that is cut off is taken back by the next one. Where a diff names the versions of files
+    (git's index lines, which cw-diff writes), exactly those versions are patched."""
+    from cromwell.apply.commit import Stopped
+    from cromwell.apply.tree import Tree
+
+    if dry_run and (command or receipt or recover):
+        raise click.UsageError("--dry-run goes with none of --check, --receipt and --recover")
+    if receipt == "-" and as_json:
+        raise click.UsageError("--receipt - and --json would both go to standard output")
+    source = None if recover else _source(patch, candidate)
+    tree = Tree(root)
+    try:
+        _settle(tree, dry_run, recover)
+        if source is None:
+            return
+        reports, steps = _plan(tree, source, reverse, strip, ignore_hashes)
+        if steps and not dry_run:
+            from cromwell.apply import commit, journal
+
+            state = journal.state_folder(tree)
+            journal.make_folder(state)
+            commit.commit(tree, state, steps, _checker(tree, command) if command else None)
+        _tell(reports, dry_run)
+        if as_json:
+            _print_json(reports, dry_run)
+        if receipt is not None:
+            _write_receipt(receipt, source, reports, {"reverse": reverse, "strip": strip, "ignore_hashes": ignore_hashes})
+    except Stopped as stopped:
+        click.get_current_context().exit(128 + stopped.number)
+    finally:
+        tree.close()
+
+
+def _source(patch: str, candidate: int | None) -> Source:
+    """Reads the input: for an edit, the very text that cw-diff prints of it."""
+    from cromwell.apply import unified
+    from cromwell.apply.edit import versions
+    from cromwell.apply.parse import MAX_PATCH_BYTES
+    from cromwell.contract import artifact
+
+    name = "standard input" if patch == "-" else patch
+    with cli.open_input(patch) as stream:
+        first = _peek(stream)
+        if not artifact.is_artifact(first):
+            if candidate is not None:
+                raise click.UsageError("--candidate goes with an edit, not with a diff")
+            return Source(stream.read(MAX_PATCH_BYTES + 1), name, [], "")
+        given = artifact.read(stream, name, {"edit", "diff"})
+    digest = artifact.content_hash(given)
+    if given.kind == "diff":
+        return Source(given.arrays["diff"].data, name, given.lineage, digest)
+    diff = unified.compare(*versions(given, name, candidate))
+    return Source(unified.write(diff) if diff else b"", name, given.lineage, digest)
+
+
+def _peek(stream: BinaryIO) -> bytes:
+    """The first bytes of a buffered stream, left in it."""
+    peek = getattr(stream, "peek", None)
+    if peek is None:
+        raise CommandError("standard input: cannot be read ahead")
+    return peek(4)[:4]
+
+
+def _settle(tree: Tree, dry_run: bool, asked: bool) -> None:
+    """Takes the lock and finishes what an interrupted run left; --dry-run only looks."""
+    from cromwell.apply import journal
+
+    if dry_run:
+        if journal.is_pending(journal.state_folder(tree)):
+            raise CommandError(f"{tree.name}: an interrupted cw-apply has to be taken back first", "run cw-apply --recover", 3)
+        return
+    from cromwell.apply.commit import recover
+
+    state = journal.state_folder(tree)
+    tree.lock(state)
+    count = recover(tree, state)
+    if count is not None:
+        cli.message(f"took back an interrupted cw-apply: {count} file{'s' * (count != 1)} as before")
+    elif asked:
+        cli.message("nothing to recover")
+
+
+def _plan(tree: Tree, source: Source, reverse: bool, strip: int | None, ignore_hashes: bool) -> tuple[list[Report], list[Any]]:
+    from cromwell.apply import parse, paths, plan
+
+    if source.digest and not source.text:  # an edit or a diff without a difference
+        return [], []
+    files = parse.parse(source.text, source.name)
+    if reverse:
+        files = [file.reversed() for file in reversed(files)]
+    planned = plan.Plan(tree, ignore_hashes)
+    planned.apply(files, paths.targets(files, strip, lambda path: tree.read(path) is not None))
+    return planned.reports, planned.steps()
+
+
+def _checker(tree: Tree, command: str) -> Callable[[], None]:
+    """A function that runs `command` in the root and raises CommandError (5) when it fails."""
+
+    def check() -> None:
+        import signal
+        import subprocess
+
+        # Its output goes to stderr, since stdout is for --json; it gets a process group, so that all of it can be stopped.
+        process = subprocess.Popen(["sh", "-c", command], cwd=tree.root, stdin=subprocess.DEVNULL, stdout=2, process_group=0)
+        try:
+            code = process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        if code:
+            how = f"exited with {code}" if code > 0 else f"was ended by {signal.Signals(-code).name}"
+            raise CommandError(f"--check {command}: {how}", "every file was put back; without --check the patch would stay", 5)
+
+    return check
+
+
+# ---- What was done ----------------------------------------------------------------------------------------------------------
+
+
+def _tell(reports: list[Report], dry_run: bool) -> None:
+    if not reports:
+        cli.message("nothing to change")
+    for report in reports:
+        moved = [f"hunk {number} at {offset:+d} lines" for number, offset in enumerate(report.offsets, 1) if offset]
+        note = f" ({', '.join(moved)})" if moved else ""
+        would = "would be " if dry_run and report.status != "already applied" else ""
+        cli.message(f"{os.fsdecode(report.path)!r}"[1:-1] + f": {would}{report.status}{note}")
+
+
+def _print_json(reports: list[Report], dry_run: bool) -> None:
+    import json
+
+    document = {"version": 1, "dry_run": dry_run, "files": [report.as_json() for report in reports]}
+    with cli.output(None, binary=False) as stream:
+        stream.write(json.dumps(document, indent=2).encode() + b"\n")
+
+
+def _write_receipt(path: str, source: Source, reports: list[Report], arguments: dict[str, Any]) -> None:
+    from cromwell.apply.blob import blob_hash
+    from cromwell.contract import artifact
+
+    inputs = {"patch": source.digest or blob_hash(source.text)}
+    lineage = [*source.lineage, artifact.lineage_entry("cw-apply", arguments, inputs, None, None)]
+    receipt = artifact.Artifact("receipt", {"files": [report.as_json() for report in reports]}, {}, lineage)
+    with cli.output(path, binary=True) as stream:
+        artifact.write(receipt, stream)
+
+
+def main() -> None:
+    """The command cw-apply."""
+    cli.command_main(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""What a patch will do to a tree, worked out in memory before anything is written: all of it fits, or Refused."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from cromwell.apply import match
+from cromwell.apply.blob import blob_hash, is_absent, is_blob
+from cromwell.apply.errors import PatchError, Refused
+from cromwell.apply.parse import FilePatch, Hunk
+from cromwell.apply.paths import Target, show
+from cromwell.apply.tree import File, Tree
+
+ALREADY = "already applied"
+_REGULAR = re.compile(rb"100([0-7]{3})")
+
+
+class Content(NamedTuple):
+    """A file as it is or will be; `mode` None is that of a new file, by the umask and `executable`."""
+
+    data: bytes
+    executable: bool
+    mode: int | None
+
+
+class Step(NamedTuple):
+    """One file of the tree: what is there (None: nothing) and what shall be."""
+
+    path: bytes
+    old: File | None
+    new: Content | None
+
+    @property
+    def same_data(self) -> bool:
+        """Whether at most the mode changes."""
+        return self.old is not None and self.new is not None and self.old.data == self.new.data
+
+
+class Report(NamedTuple):
+    """What is done for one part of the patch. `offsets` are lines each hunk moved from where it was stated."""
+
+    path: bytes
+    status: str  # patched, created, deleted, renamed, copied, mode changed, already applied
+    old_blob: str | None
+    new_blob: str | None
+    offsets: list[int]
+
+    def as_json(self) -> dict[str, Any]:
+        """For receipts and --json."""
+        return {"path": os.fsdecode(self.path), "status": self.status, "old_blob": self.old_blob, "new_blob": self.new_blob,
+                "offsets": self.offsets}
+
+
+class Plan:
+    """Applies the parts of a patch one after another to a picture of the tree.
+
+    `ignore_hashes`: match by content, whatever index lines say."""
+
+    def __init__(self, tree: Tree, ignore_hashes: bool):
+        self.tree, self.ignore_hashes = tree, ignore_hashes
+        self.before: dict[bytes, File | None] = {}
+        self.now: dict[bytes, Content | None] = {}
+        self.reports: list[Report] = []
+        self.gone: list[Refused] = []  # deletions of files that are not there
+        self.leaving: set[bytes] = set()  # files that some part deletes or renames
+        self.filled: set[bytes] = set()  # files that some part so far has made
+
+    def apply(self, files: Sequence[FilePatch], targets: Sequence[Target]) -> None:
+        """Takes all parts in. Refused or PatchError when one does not fit; then the plan is worthless."""
+        self.leaving = {source for file, (source, target) in zip(files, targets, strict=True)
+                        if source is not None and (target is None or file.moved == "rename")}
+        for file, (source, target) in zip(files, targets, strict=True):
+            _check_modes(file)
+            if source is None:
+                assert target is not None
+                report = self._create(file, target)
+            elif target is None:
+                report = self._delete(file, source)
+            else:
+                report = self._change(file, source, target)
+            self.reports.append(report)
+            if target is not None and (source is None or file.moved):
+                self.filled.add(target)
+        # A file that a patch deletes and that is not there is as it should be only if all the rest is, too.
+        if self.gone and (len(self.gone) == len(self.reports) or any(report.status != ALREADY for report in self.reports)):
+            raise self.gone[0]
+
+    def steps(self) -> list[Step]:
+        """The files that change, in the order in which the patch came to them."""
+        steps = []
+        for path, new in self.now.items():
+            old = self.before[path]
+            if old is None and new is None:
+                continue
+            if old and new and old.data == new.data and bool(old.mode & 0o100) == new.executable:
+                continue
+            steps.append(Step(path, old, new))
+        paths = {step.path for step in steps if step.new}
+        for path in paths:
+            inner = next((path[:at] for at in _cuts(path) if path[:at] in paths or self.before.get(path[:at])), None)
+            if inner is not None:
+                raise Refused(f"{show(path)}: {show(inner)} is a file, not a folder")
+        return steps
+
+    def _look(self, path: bytes) -> Content | None:
+        """The file as the parts so far have left it."""
+        if path not in self.now:
+            file = self.tree.read(path)
+            self.before[path] = file
+            self.now[path] = _content(file)
+        return self.now[path]
+
+    def _look_for_move(self, file: FilePatch, path: bytes) -> Content | None:
+        """The file that a rename or copy starts from. In one diff of git's that is the file before the whole patch, whatever other parts
+        do to it; in a series of diffs, the file as the ones before have left it."""
+        now, file_before = self._look(path), self.before[path]
+        before = _content(file_before)
+        if file.old_blob:
+            return now if now and is_blob(now.data, file.old_blob) and not (before and is_blob(before.data, file.old_blob)) else before
+        return now if file.moved == "rename" and path not in self.filled else before
+
+    def _create(self, file: FilePatch, path: bytes) -> Report:
+        executable = _executable(file.new_mode) or False
+        variants = _variants(file)
+        results = [b"".join(line for hunk in hunks for line in hunk.new) for hunks in variants]
+        wanted = file.new_blob if file.new_blob and not is_absent(file.new_blob) else None
+        data = next((result for result in results if wanted is None or is_blob(result, wanted)), None)
+        if data is None:
+            what = f"the patch's lines are not the version {wanted} that it names"
+            raise PatchError(f"{show(path)}: {what}", "the patch is damaged; make it again")
+        there = self._look(path)
+        if there is not None:
+            if there.data == data:
+                return Report(path, ALREADY, None, blob_hash(data), [])
+            raise Refused(f"{show(path)}: exists already, with other contents", "move it away, or make a patch against it")
+        self.now[path] = Content(data, executable, None)
+        return Report(path, "created", None, blob_hash(data), [0] * len(file.hunks))
+
+    def _delete(self, file: FilePatch, path: bytes) -> Report:
+        there = self._look(path)
+        if there is None:
+            self.gone.append(Refused(f"{show(path)}: no such file", _root_hint(self.tree)))
+            return Report(path, ALREADY, None, None, [])
+        result, places = self._patched(file, path, there)
+        if places is None or result:
+            raise Refused(f"{show(path)}: is not the file that the patch deletes", "make the patch anew for this version")
+        self.now[path] = None
+        return Report(path, "deleted", blob_hash(there.data), None, [place.offset for place in places])
+
+    def _change(self, file: FilePatch, source: bytes, target: bytes) -> Report:
+        there = self._look_for_move(file, source) if file.moved else self._look(source)
+        occupant = self._look(target) if target != source else None
+        if occupant is not None and (there is None or target not in self.leaving or target in self.filled):
+            done = is_blob(occupant.data, file.new_blob) if file.new_blob else there is not None and there.data == occupant.data
+            if done and (there is None) == (file.moved == "rename"):
+                return Report(target, ALREADY, None, blob_hash(occupant.data), [])
+            hint = f"the patch makes it by a {file.moved} from {show(source)}; move it away first"
+            raise Refused(f"{show(target)}: exists already", hint)
+        if there is None and not file.git and len(file.hunks) == 1 and not file.hunks[0].old:
+            return self._create(file, target)  # GNU diff -N without dates
+        if there is None:
+            raise Refused(f"{show(source)}: no such file", _root_hint(self.tree))
+        data, places = self._patched(file, source, there)
+        executable = _executable(file.new_mode)
+        mode_changes = executable is not None and executable != there.executable
+        if not mode_changes and not file.moved and (places is None or not file.hunks):
+            return Report(source, ALREADY, blob_hash(data), blob_hash(data), [])
+        new = Content(data, there.executable if executable is None else executable, there.mode)
+        self.now[target] = new
+        if file.moved == "rename" and source not in self.filled:
+            self.now[source] = None
+        status = {"rename": "renamed", "copy": "copied", "": "mode changed" if data == there.data else "patched"}[file.moved]
+        return Report(target, status, blob_hash(there.data), blob_hash(data), [place.offset for place in places or ()])
+
+    def _patched(self, file: FilePatch, path: bytes, there: Content) -> tuple[bytes, list[match.Place] | None]:
+        """The bytes after the hunks and their places; the bytes as they are and None when they are applied already."""
+        named = bool(file.old_blob) and not is_absent(file.old_blob or "")
+        base_known = named and is_blob(there.data, file.old_blob or "")
+        if named and not base_known and not self.ignore_hashes:
+            if file.new_blob and not is_absent(file.new_blob) and is_blob(there.data, file.new_blob):
+                return there.data, None
+            what = f"is version {blob_hash(there.data)[:12]}, the patch was made from {(file.old_blob or '')[:12]}"
+            raise Refused(f"{show(path)}: {what}", "make the patch anew; or --ignore-hashes to go by the lines around each change")
+        text, failure = match.Text(there.data), None
+        for hunks in _variants(file):
+            try:
+                places = match.place(text, hunks, base_known, named and not base_known)
+            except match.NoMatch as error:
+                failure = failure or error
+                continue
+            data = match.apply(text, hunks, places)
+            if base_known and file.new_blob and not is_absent(file.new_blob) and not is_blob(data, file.new_blob):
+                raise PatchError(f"{show(path)}: the hunks do not make the version {file.new_blob[:12]} that the patch names",
+                                 "the patch is damaged; make it again")
+            return data, places
+        assert failure is not None
+        if any(_is_applied(text, hunks) for hunks in _variants(file)):
+            return there.data, None
+        stated = file.hunks[failure.number - 1].patch_line
+        raise Refused(f"{show(path)}: hunk {failure.number} (patch line {stated}) {failure.what}", failure.hint)
+
+
+def _content(file: File | None) -> Content | None:
+    return Content(file.data, bool(file.mode & 0o100), file.mode) if file else None
+
+
+def _cuts(path: bytes) -> list[int]:
+    return [at for at, byte in enumerate(path) if byte == 0x2F]
+
+
+def _root_hint(tree: Tree) -> str:
+    return f"paths start from {tree.name if tree.name != '.' else 'the current folder'}; --root and -p change that"
+
+
+def _check_modes(file: FilePatch) -> None:
+    for mode in (file.old_mode, file.new_mode):
+        if mode is not None and not _REGULAR.fullmatch(mode):
+            kind = {b"120000": "a symbolic link", b"160000": "a submodule"}.get(mode, f"a file of mode {mode.decode()}")
+            raise Refused(f"patch line {file.patch_line}: {kind}", "only regular files are patched; take this part out of the patch")
+
+
+def _executable(mode: bytes | None) -> bool | None:
+    """Whether a git mode says executable, as git takes it: by the owner's bit."""
+    return None if mode is None else bool(int(mode, 8) & 0o100)
+
+
+def _variants(file: FilePatch) -> list[list[Hunk]]:
+    """The readings of a file's hunks: as they are; and, in a patch with CRLF line ends, without the CR that a mailer may have added."""
+    if not file.crlf:
+        return [file.hunks]
+    bare = [Hunk(hunk.old_start, hunk.new_start, [_bare(line) for line in hunk.old], [_bare(line) for line in hunk.new], hunk.leading,
+                 hunk.trailing, hunk.patch_line) for hunk in file.hunks]
+    return [file.hunks, bare]
+
+
+def _bare(line: bytes) -> bytes:
+    return line[:-2] + b"\n" if line.endswith(b"\r\n") else line
+
+
+def _is_applied(text: match.Text, hunks: Sequence[Hunk]) -> bool:
+    """Whether every hunk's new lines stand where they would be after applying."""
+    return all(hunk.new and text.stands_at(b"".join(hunk.new), hunk.new_start - 1) for hunk in hunks)
