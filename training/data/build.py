@@ -131,7 +131,7 @@ def build_shard(src: Path, manifest: Path, split: str, tokenizer_path: Path, out
     global _plan
     files, reasons = _usable(src, manifest, split)
     leaked = heldout_hashes(src, packages(manifest, "heldout"), processes) if split == "train" else frozenset()
-    pools = names.collect(src, files, POOL_FILES, Random(f"{seed}/pools"))
+    pools = names.collect(src, files, POOL_FILES, Random(f"{seed}/pools"), leaked)
     ratios = [counts[kind] / max(1, counts["edits"]) * 1.1 for kind in ("plain", "pictures")]
     _plan = Plan(src, seed, pools, leaked, tokenizer_path, *ratios)
     writer = shards.Writer(out, DOCUMENT_KINDS)
@@ -180,7 +180,7 @@ def build_heldout(src: Path, manifest: Path, out: Path, count_per_kind: int, see
             break
         package = sorted(by_package)[turn % len(by_package)]
         file = source.load(src, *rng.choice(by_package[package]))
-        found = edits.usable_units(file, rng, set()) if file else []
+        found = edits.usable_units(file, rng, frozenset()) if file else []
         for kind in [kind for kind in wanted if wanted[kind]]:
             unseen = wanted[kind] % 2 == 0
             candidates = edits.fitting(found, kind)

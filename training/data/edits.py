@@ -116,9 +116,15 @@ class Balance:
         self.total += 1
 
 
-def usable_units(file: source.SourceFile, rng: Random, leaked: set[bytes]) -> list[source.Unit]:
-    """The units of a file, without those that hold a function body of a held-out package."""
-    return [unit for unit in source.units(file, rng) if not (leaked and leaked & source.body_hashes(unit.lines, unit.tree))]
+def usable_units(file: source.SourceFile, rng: Random, leaked: frozenset[bytes]) -> list[source.Unit]:
+    """The units of a file that are no copy of held-out code: none within MAX_AROUND_LINES of a function whose body occurs in a
+    held-out package, and none at all of a file of which such functions are a good part."""
+    copies, vendored = source.copies(file, leaked)
+    if vendored:
+        return []
+    near = [(first - MAX_AROUND_LINES, last + MAX_AROUND_LINES) for first, last in copies]
+    found = source.units(file, rng)
+    return [unit for unit in found if not any(unit.first < last and first <= unit.first + len(unit.lines) for first, last in near)]
 
 
 def fitting(found: list[source.Unit], kind: str) -> list[source.Unit]:

@@ -156,12 +156,12 @@ def is_plain_string(text: str) -> bool:
     return 1 <= len(text) <= 32 and text.isascii() and text.isprintable() and not set(text) & set("'\"\\{}`%") and text == text.strip()
 
 
-def collect(src: Path, files: list[tuple[str, str]], limit: int, rng: random.Random) -> Pools:
-    """Pools from at most `limit` files chosen by `rng`."""
+def collect(src: Path, files: list[tuple[str, str]], limit: int, rng: random.Random, leaked: frozenset[bytes] = frozenset()) -> Pools:
+    """Pools from at most `limit` files chosen by `rng`, without those that are copies of `leaked` function bodies."""
     counts = {field: Counter() for field in Pools._fields}
     for package, path in rng.sample(files, min(limit, len(files))):
         file = source.load(src, package, path)
-        if file is None:
+        if file is None or source.copies(file, leaked)[1]:
             continue
         for node in ast.walk(file.tree):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):

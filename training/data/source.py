@@ -17,6 +17,7 @@ from typing import Iterator, NamedTuple
 MIN_BYTES, MAX_BYTES = 200, 300_000
 MAX_LINE_BYTES = 300
 MAX_UNIT_LINES = 60
+MAX_COPIED_SHARE = 0.2  # of a file's functions that may occur in held-out packages before none of it is used
 MIN_BODY_BYTES = 40  # shorter bodies ("return self.x") say nothing about where code comes from
 
 _GENERATED = re.compile(rb"(?i)\b(auto-?generated|generated (by|from|file|automatically)|do not (edit|modify))\b")
@@ -128,9 +129,23 @@ def body_hash(lines: list[bytes], function: ast.FunctionDef | ast.AsyncFunctionD
     return hashlib.blake2b(text, digest_size=12).digest() if len(text) >= MIN_BODY_BYTES else None
 
 
+def function_bodies(file_lines: list[bytes], tree: ast.AST) -> list[tuple[bytes, int, int]]:
+    """(hash of the body, first line, last line) of every function of a tree whose body is long enough, nested ones too."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, _FUNCTION)]
+    return [(key, first_line(node), node.end_lineno) for node in functions if (key := body_hash(file_lines, node))]
+
+
 def body_hashes(file_lines: list[bytes], tree: ast.AST) -> set[bytes]:
-    """The body hashes of every function of a tree, nested ones too."""
-    return {key for node in ast.walk(tree) if isinstance(node, _FUNCTION) and (key := body_hash(file_lines, node))}
+    """The hashes of `function_bodies` alone."""
+    return {key for key, _, _ in function_bodies(file_lines, tree)}
+
+
+def copies(file: SourceFile, leaked: frozenset[bytes]) -> tuple[list[tuple[int, int]], bool]:
+    """The (first line, last line) of a file's functions whose body hash is in `leaked`, and whether they are so many that the whole
+    file counts as a copy."""
+    bodies = function_bodies(file.lines, file.tree) if leaked else []
+    found = [(first, last) for key, first, last in bodies if key in leaked]
+    return found, len(found) > MAX_COPIED_SHARE * len(bodies)
 
 
 def first_line(statement: ast.stmt) -> int:
