@@ -16,8 +16,6 @@ from training.model.model import Model
 from training.tokenizer import Vocabulary, to_section
 
 IMAGE = SPECIAL_TOKENS.index("<IMAGE>")
-SPREAD = 0.05  # of what is added to every weight, so that nothing is zero, gates and projections included
-
 SMALL: dict[str, Any] = {
     "name": "small", "vocab_size": 300, "max_positions": 512, "norm_eps": 1e-6, "rope_base": 10000.0,
     "tie_embeddings": False, "qk_norm": True, "token_shift": True, "logit_softcap": 15.0,
@@ -45,13 +43,14 @@ def tokenizer_section(vocab_size: int) -> bytes:
     return to_section(Vocabulary(SPECIAL_TOKENS, tuple((first + i // 256, first + i % 256) for i in range(count))))
 
 
-def random_model(config: dict[str, Any], seed: int = 5) -> Model:
-    """A torch model in float32 whose every weight carries something."""
-    torch.manual_seed(seed)
+def random_model(config: dict[str, Any], spread: float = 0.05) -> Model:
+    """A torch model in float32; `spread` is of what is added to every weight, so that none is zero, gates included."""
+    torch.set_num_threads(1)  # small operations, and a machine that others use
+    torch.manual_seed(5)
     model = Model(configs.from_dict(config))
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * SPREAD)
+            parameter.add_(torch.randn_like(parameter) * spread)
     return model.eval()
 
 
