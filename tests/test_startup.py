@@ -15,6 +15,7 @@ import zlib
 
 import pytest
 
+import cromwell
 from cromwell.contract import artifact
 from cromwell.contract.artifact import Artifact, bytes_array
 
@@ -42,12 +43,14 @@ os._exit = leave
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """An environment with bytecode cached in a folder of its own, an empty home, and no settings."""
+def environment(tmp_path_factory, model_pack):
+    """An environment with bytecode cached in a folder of its own, an empty home, and no settings but the model."""
     folder = tmp_path_factory.mktemp("startup")
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("CROMWELL_", "PYTHONDONTWRITE", "PYTHONUNBUF"))}
-    return {**variables, "PYTHONPYCACHEPREFIX": str(folder / "bytecode"), "HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache"),
-            "XDG_CONFIG_HOME": str(folder / "config")}
+    dropped = ("CROMWELL_", "PYTHONDONTWRITE", "PYTHONUNBUF")
+    site = os.path.dirname(os.path.dirname(os.path.abspath(cromwell.__file__)))  # processes run in other folders
+    return {name: value for name, value in os.environ.items() if not name.startswith(dropped)} | {
+        "PYTHONPATH": site, "PYTHONPYCACHEPREFIX": str(folder / "bytecode"), "HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache"),
+        "XDG_CONFIG_HOME": str(folder / "config"), "CROMWELL_MODEL": str(model_pack)}
 
 
 def edit_bytes(target: bytes, new: bytes) -> bytes:

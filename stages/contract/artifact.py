@@ -247,6 +247,8 @@ class _Frames:
             hint = "give a file or stream that a cw- command wrote"
             if start in (b"diff", b"--- ", b"Inde", b"From"):
                 hint = "this looks like a diff, which cw-apply takes"
+            elif start == b"CROM":
+                hint = "this looks like a model pack, which --model takes; `cw-inspect FILE` shows it"
             raise ArtifactError(f"{self.name}: not a Cromwell artifact", hint)
         return start + self._take(5 - len(start))
 

@@ -53,9 +53,10 @@ def main() -> None:
 
 
 def _is_pack(path: str) -> bool:
-    """Whether a file is meant as a model pack: it begins like one, or is named like one."""
+    """Whether a file is meant as a model pack: it begins like one (docs/pack.md), or is named like one and is no artifact."""
     with cli.open_input(path) as stream:
-        return not container.is_artifact(stream.read(4)) and path.endswith(".cwm")
+        start = stream.read(8)
+    return start == b"CROMPACK" or path.endswith(".cwm") and not container.is_artifact(start)
 
 
 def _pack_document(path: str) -> dict[str, Any]:
