@@ -16,6 +16,7 @@ from training.data import edits, instructions, kinds, names, scope, source, spli
 from training.data.view import View
 
 LIBRARY = Path(ast.__file__).parent
+COUNT = 25
 FILES = ("argparse.py", "textwrap.py", "shlex.py", "configparser.py", "json/decoder.py", "logging/__init__.py", "csv.py", "calendar.py")
 
 
@@ -51,7 +52,7 @@ def library() -> tuple[list[source.SourceFile], names.Pools]:
 
 @pytest.fixture(scope="module")
 def examples(library) -> list[tuple[edits.Example, source.SourceFile]]:
-    """Forty edits of every kind."""
+    """COUNT edits of every kind."""
     files, pools = library
     rng, made = Random(5), []
     for kind in statements.KINDS:
@@ -61,12 +62,12 @@ def examples(library) -> list[tuple[edits.Example, source.SourceFile]]:
             candidates = edits.fitting(edits.usable_units(file, rng, frozenset()), kind)
             for _ in range(10 if candidates else 0):
                 example = edits.make(file, rng.choice(candidates), kind, pools, rng)
-                if example is not None and count < 40:
+                if example is not None and count < COUNT:
                     made.append((example, file))
                     count += 1
-            if count == 40:
+            if count == COUNT:
                 break
-        assert count == 40, kind
+        assert count == COUNT, kind
     return made
 
 
