@@ -79,8 +79,9 @@ def parse(text: bytes, source: str) -> list[FilePatch]:
         raise PatchError(f"{source}: larger than {MAX_PATCH_BYTES >> 20} MiB", "split the patch")
     files = _Parser(text, source).files()
     if not files:
-        what = "no patch found" if text.strip() else "empty"
-        raise PatchError(f"{source}: {what}", "give a unified diff (git diff, diff -u, cw-diff) or an edit artifact")
+        if not text.strip():
+            raise PatchError(f"{source}: empty", "the command before it in the pipe probably failed; look at its error")
+        raise PatchError(f"{source}: no patch found", "give a unified diff (git diff, diff -u, cw-diff) or an edit artifact")
     return files
 
 
