@@ -1,8 +1,8 @@
 /* generate_pack.c: one whole generation through the public header, for valgrind, the sanitizers and the allocation counter:
- *     generate_pack PACK ISA THREADS TOKENS PICTURE
- * opens PACK, feeds a prompt (with a picture when PICTURE is 1), saves and restores a prefix, generates up to TOKENS tokens twice, greedy
- * and sampled, and closes everything. Prints the ids; linked with count_allocations.c it also fails when anything between opening and
- * closing allocated. */
+ *     generate_pack PACK ISA THREADS TOKENS TILES
+ * opens PACK, feeds a prompt (with a picture of at most TILES tiles, without one for 0), saves and restores a prefix, generates up to
+ * TOKENS tokens twice, greedy and sampled, and closes everything. Prints the ids; linked with count_allocations.c it also fails when
+ * anything between opening and closing allocated. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +44,7 @@ static void add_text(prompt *p, const cw_tokenizer *tokenizer, const char *text)
   p->count += count;
 }
 
-/* A picture of bars, larger than two tiles, as tiles; the caller frees. */
+/* A picture of bars, shrunk to at most max_tiles tiles; the caller frees. */
 static uint8_t *picture(uint32_t max_tiles, uint32_t *rows, uint32_t *cols) {
   uint32_t width = 600, height = 500, to_width, to_height;
   REQUIRE(cw_image_layout(width, height, max_tiles, rows, cols, &to_width, &to_height));
@@ -83,10 +83,10 @@ static void print(const char *what, const int32_t *ids, uint32_t count) {
 
 int main(int argc, char **argv) {
   if (argc != 6) {
-    fprintf(stderr, "usage: generate_pack PACK ISA THREADS TOKENS PICTURE\n");
+    fprintf(stderr, "usage: generate_pack PACK ISA THREADS TOKENS TILES\n");
     return 2;
   }
-  int threads = atoi(argv[3]), max_tokens = atoi(argv[4]), with_picture = atoi(argv[5]);
+  int threads = atoi(argv[3]), max_tokens = atoi(argv[4]), max_tiles = atoi(argv[5]);
   cw_fault fault = {""};
   REQUIRE(cw_isa_select(argv[2]));
 
@@ -95,8 +95,8 @@ int main(int argc, char **argv) {
   cw_model_info info;
   cw_model_describe(model, &info);
   const cw_tokenizer *tokenizer = cw_model_tokenizer(model);
-  uint32_t rows = 0, cols = 0, tile_room = info.max_tiles < 2 ? info.max_tiles : 2;
-  uint8_t *tiles = with_picture ? picture(tile_room, &rows, &cols) : NULL;
+  uint32_t rows = 0, cols = 0;
+  uint8_t *tiles = max_tiles > 0 ? picture((uint32_t)max_tiles, &rows, &cols) : NULL;
 
   prompt p = {.count = 0};
   add_special(&p, tokenizer, "<FILE>");
@@ -106,15 +106,13 @@ int main(int argc, char **argv) {
   add_special(&p, tokenizer, "</EDIT>");
   add_special(&p, tokenizer, "</FILE>");
   size_t before_picture = p.count;
-  if (with_picture) {
-    add_special(&p, tokenizer, "<IMAGE>");
-  }
+  if (tiles != NULL) add_special(&p, tokenizer, "<IMAGE>");
   add_special(&p, tokenizer, "<INS>");
   add_text(&p, tokenizer, "return the sum");
   add_special(&p, tokenizer, "<EDIT_START>");
   int32_t stop_id = cw_tokenizer_special(tokenizer, "<EDIT_END>");
 
-  cw_session_options options = {.max_tokens = (uint32_t)p.count + (uint32_t)max_tokens, .max_tiles = with_picture ? rows * cols : 0,
+  cw_session_options options = {.max_tokens = (uint32_t)p.count + (uint32_t)max_tokens, .max_tiles = rows * cols,
                                 .threads = threads, .guidance = 1};
   cw_session *session;
   require(cw_session_open(model, &options, &session, &fault), "session", &fault);
@@ -135,7 +133,7 @@ int main(int argc, char **argv) {
   REQUIRE(cw_session_export(session, 0, (uint32_t)before_picture, state, state_size));
   REQUIRE(cw_session_rewind(session, 0));
   REQUIRE(cw_session_restore(session, p.ids, (uint32_t)before_picture, state, state_size));
-  if (with_picture) REQUIRE(cw_session_feed_image(session, tiles, rows, cols));
+  if (tiles != NULL) REQUIRE(cw_session_feed_image(session, tiles, rows, cols));
   REQUIRE(cw_session_feed(session, p.ids + before_picture, p.count - before_picture));
   REQUIRE(cw_session_joint(session, 0, (uint32_t)p.count, joint));
   REQUIRE(cw_sampler_accept(sampled, p.ids, p.count));
@@ -162,6 +160,6 @@ int main(int argc, char **argv) {
   cw_sampler_close(sampled);
   cw_session_close(session);
   cw_model_close(model);
-  if (cw_allocations != NULL) printf("allocations: %lu\n", after - before);
+  if (cw_allocations != NULL) printf("allocations: %lu of %lu\n", after - before, after);
   return after != before;
 }

@@ -1,0 +1,174 @@
+"""The C tests and a whole generation in C: as built, under the sanitizers, under valgrind, and with allocations counted.
+
+Each kind of build is made once, in a temporary folder, from the sources beside this file."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")  # the small pack is exported from a torch model
+
+from tests.engine_models import SMALL, random_model, write_pack  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAMS = sorted(path.stem for path in (ROOT / "libcromwell" / "tests").glob("test_*.c"))
+TOOLS = os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)))
+CC = shutil.which(os.environ.get("CC", "cc"), path=TOOLS)
+CMAKE = shutil.which("cmake", path=TOOLS)
+ENVIRONMENT = os.environ | {
+    "PATH": TOOLS,
+    "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1",
+}
+
+pytestmark = [
+    pytest.mark.skipif(not PROGRAMS, reason="the C sources are not beside the tests"),
+    pytest.mark.skipif(CC is None or CMAKE is None, reason="needs a C compiler and cmake (Debian: gcc, cmake)"),
+]
+
+
+def run(*command: object, seconds: float = 300, wanted: int = 0) -> str:
+    """Output of a command, which must end in time with the wanted exit status."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=seconds, env=ENVIRONMENT)
+    assert done.returncode == wanted, f"{command} ended with {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
+    return done.stdout
+
+
+def require_sanitizer(name: str, folder: Path) -> None:
+    """Skips when the compiler has no such sanitizer; fails when it has but its run-time library is missing."""
+    source = folder / "probe.c"
+    source.write_text("int main(void) { return 0; }\n")
+    flag = f"-fsanitize={name}"
+    compiled = subprocess.run([CC, flag, "-c", source, "-o", folder / "probe.o"], capture_output=True, text=True)
+    if compiled.returncode != 0:
+        pytest.skip(f"{CC} knows no {flag}: {compiled.stderr.strip()}")
+    linked = subprocess.run([CC, flag, source, "-o", folder / "probe"], capture_output=True, text=True)
+    if linked.returncode != 0:
+        pytest.fail(f"{CC} accepts {flag} but cannot link with it: no run-time library (Debian: libgcc-12-dev)\n{linked.stderr}")
+
+
+def build(folder: Path, *options: str) -> Path:
+    """Builds the C tests with cmake options; returns the folder that holds the programs."""
+    generator = ["-G", "Ninja"] if shutil.which("ninja", path=TOOLS) else []
+    run(CMAKE, "-S", ROOT, "-B", folder, *generator, f"-DPython_EXECUTABLE={sys.executable}", "-DCROMWELL_TESTS=ON", *options)
+    run(CMAKE, "--build", folder, "--target", "c_tests", "--parallel", len(os.sched_getaffinity(0)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sanitized")
+    require_sanitizer("address,undefined", folder)
+    return build(folder, "-DCROMWELL_SANITIZE=ON")
+
+
+@pytest.fixture(scope="module")
+def thread_sanitized(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("thread")
+    require_sanitizer("thread", folder)
+    return build(folder, "-DCROMWELL_TSAN=ON")
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory):
+    """A random model of 0.5 MB with every part, matrices in int8."""
+    return write_pack(random_model(SMALL), SMALL, "q8", tmp_path_factory.mktemp("pack") / "small.cwm")
+
+
+@pytest.fixture(scope="module")
+def light_pack(tmp_path_factory):
+    """The same with the least vision encoder, for valgrind, where a fused multiply-add costs a hundred times its time."""
+    least = {"stem_channels": 4, "cnn_channels": 8, "expansion": 1, "hidden": 16, "mlp": 16, "layers": 1, "global_layers": []}
+    config = SMALL | {"vision": SMALL["vision"] | least}
+    return write_pack(random_model(config), config, "q8", tmp_path_factory.mktemp("pack") / "light.cwm")
+
+
+def fixed_addresses() -> list[str]:
+    """The thread sanitizer of older compilers refuses address layouts that newer kernels choose."""
+    setarch = shutil.which("setarch")
+    usable = setarch and subprocess.run([setarch, platform.machine(), "-R", "true"], capture_output=True).returncode == 0
+    return [setarch, platform.machine(), "-R"] if usable else []
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_program(plain, program):
+    run(plain / program)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_program_under_address_and_undefined_sanitizers(sanitized, program):
+    run(sanitized / program)
+
+
+def test_sanitizers_would_speak(sanitized):
+    """A deliberate error in the same build must end the program: a test that cannot fail is worse than none."""
+    source, program = sanitized / "wrong.c", sanitized / "wrong"
+    source.write_text("#include <stdlib.h>\nint main(int n, char **v) { char *p = malloc(8); p[8 * n] = v[0][0]; return p[8 * n]; }\n")
+    run(CC, "-fsanitize=address,undefined", source, "-o", program)
+    done = subprocess.run([program], capture_output=True, text=True, env=ENVIRONMENT)
+    assert done.returncode != 0 and "heap-buffer-overflow" in done.stderr
+
+
+def test_threads_under_the_thread_sanitizer(thread_sanitized, plain, pack):
+    run(*fixed_addresses(), thread_sanitized / "test_pool")
+    arguments = (pack, "avx2", 4, 12, 1)
+    assert run(*fixed_addresses(), thread_sanitized / "generate_pack", *arguments) == run(plain / "generate_pack", *arguments)
+
+
+def test_generation_is_the_same_on_every_instruction_set_and_thread_count(plain, pack):
+    outputs = {run(plain / "generate_pack", pack, isa, threads, 40, 1) for isa, threads in (("avx2", 1), ("avx2", 3), ("scalar", 2))}
+    assert len(outputs) == 1
+    greedy, sampled = outputs.pop().splitlines()
+    assert greedy.startswith("greedy: ") and sampled.startswith("sampled: ") and greedy.split()[1:] != sampled.split()[1:]
+
+
+def test_generation_under_address_and_undefined_sanitizers(sanitized, plain, pack):
+    for isa in ("avx2", "scalar"):
+        arguments = (pack, isa, 2, 24, 1)
+        assert run(sanitized / "generate_pack", *arguments) == run(plain / "generate_pack", *arguments)
+
+
+def test_a_token_step_allocates_nothing(plain, pack):
+    """Feeding text and a picture, logits, sampling, the token loop, saving and restoring states: none of them allocates."""
+    for tiles in (0, 2):
+        last = run(plain / "generate_pack_counted", pack, "avx2", 2, 30, tiles).splitlines()[-1]
+        word, during, _, overall = last.split()
+        assert word == "allocations:" and during == "0"
+        assert int(overall) > 10, "the counter sees opening"
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed (Debian: valgrind)")
+@pytest.mark.parametrize(("threads", "tokens", "tiles"), [(2, 16, 0), (1, 2, 1)])
+def test_a_whole_generation_leaks_nothing(plain, light_pack, threads, tokens, tiles):
+    """Under valgrind: no error, no block left, reachable or not; the avx2 kernels, which valgrind emulates, give the same ids."""
+    arguments = (light_pack, "avx2", threads, tokens, tiles)
+    checks = ("--quiet", "--error-exitcode=99", "--leak-check=full", "--show-leak-kinds=all", "--errors-for-leak-kinds=all")
+    assert run("valgrind", *checks, plain / "generate_pack", *arguments) == run(plain / "generate_pack", *arguments)
+
+
+def test_a_damaged_pack_is_refused_without_a_leak(sanitized, pack, tmp_path):
+    """The program ends with its one line for every prefix and for flipped bytes; the sanitizers watch the loader."""
+    data = pack.read_bytes()
+    damaged = [data[:size] for size in (0, 1, 63, 64, 200, 1000, len(data) // 2, len(data) - 1)]
+    for at in (0, 8, 12, 16, 24, 40, 70, 100, 500, len(data) // 3, len(data) - 100):
+        damaged.append(data[:at] + bytes([data[at] ^ 0x41]) + data[at + 1 :])
+    for i, bad in enumerate(damaged):
+        path = tmp_path / f"{i}.cwm"
+        path.write_bytes(bad)
+        done = subprocess.run([sanitized / "generate_pack", path, "avx2", "1", "2", "0"], capture_output=True, text=True, env=ENVIRONMENT)
+        assert done.returncode == 1, (i, done.stderr)
+        assert done.stderr.startswith("generate_pack: ") and len(done.stderr.splitlines()) == 1, (i, done.stderr)
