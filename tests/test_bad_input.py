@@ -67,7 +67,7 @@ def assert_refused(result: tuple[int, bytes, str], *words: str, code: int = 2) -
     exit_code, out, err = result
     assert exit_code == code, err
     assert out == b""
-    assert re.fullmatch(r"(?:.*chosen by.*\n)?error: [^\n]+\n\nhint: [^\n]+\n", err), err
+    assert re.fullmatch(r"(?:.*the lines to rewrite.*\n)?error: [^\n]+\n\nhint: [^\n]+\n", err), err
     assert "Traceback" not in err
     for word in words:
         assert word in err, err

@@ -85,7 +85,7 @@ def app(source: str, stream: bool, text: bool, output: str | None, settings: set
                                "run cw-encode again with this model, or name the other one with --model")
         cache = Cache.of(settings)
         key = _key(given, model.fingerprint, sampling)
-        result = cache.get(SPACE, key)
+        result = None if stream else cache.get(SPACE, key)  # there would be nothing to watch
         if result is not None:
             cli.detail("taken from the cache")
         else:
@@ -164,9 +164,10 @@ def _generate(given: Artifact, name: str, model: Model, sampling: Sampling, cach
     accepted = [number for number, verdict in enumerate(verdicts) if verdict["accepted"]]
     if not accepted:
         found = ", ".join(dict.fromkeys(reasons)) if sampling.candidates > 1 else reasons[0]
-        tries = "other lines or words" if sampling.candidates > 1 else "-n 8, or other lines or words"
+        tries = [] if sampling.candidates > 1 else ["-n 8"]
+        tries += [f"--max-tokens {2 * room}"] if any(verdict["stop"] == "length" for verdict in verdicts) else []
         raise CommandError(f"{meta['path']}:{region['start_line']}-{region['end_line']}: no acceptable edit found ({found})",
-                           f"try {tries}; --text -v shows more", cli.EXIT_NO_EDIT)
+                           f"try {', '.join([*tries, 'fewer lines or other words'])}; --stream shows what was decoded", cli.EXIT_NO_EDIT)
     best = max(accepted, key=lambda number: (verdicts[number]["log_probability"], -number))
     arguments = {"candidates": sampling.candidates, "temperature": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p,
                  "min_p": sampling.min_p, "repetition_penalty": sampling.repetition_penalty, "max_tokens": sampling.max_tokens,

@@ -53,7 +53,7 @@ def app(target: str, message: str | None, message_file: str | None, images: tupl
     settled = region.settle(place, file.text, instruction)
     where = f"{file.path}:{settled.first_line}-{settled.last_line}"
     say = cli.message if settled.is_choice else cli.detail
-    say(f"{where}: chosen by {settled.how}{f'; {settled.left_out}' if settled.left_out else ''}")
+    say(f"{where}: the lines to rewrite ({settled.how}){f'; {settled.left_out}' if settled.left_out else ''}")
     for runner_up in settled.runners_up:
         cli.detail(f"{file.path}:{runner_up}")
 
