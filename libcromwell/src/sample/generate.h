@@ -4,7 +4,7 @@
 
 #include "fault.h"
 
-enum { CW_TOKEN_SIZE_MOST = 4096 }; /* decoded bytes of one token; documented at cw_generate */
+enum { CW_TOKEN_SIZE_MOST = 256 }; /* decoded bytes of one token */
 
 /* Where logits come from and tokens go to. */
 typedef struct {

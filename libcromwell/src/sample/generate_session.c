@@ -1,5 +1,8 @@
 /* generate_session.c: the token loop on a session of a model. */
 #include "sample/generate.h"
+#include "text/vocabulary.h"
+
+_Static_assert(CW_TOKEN_SIZE_MOST >= CW_TOKEN_BYTES_MAX, "the loop holds any token that a tokenizer may have");
 
 static cw_status session_logits(void *user, const float **logits) { return cw_session_logits(user, logits); }
 

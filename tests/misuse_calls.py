@@ -1,0 +1,378 @@
+"""Calls every function of libcromwell with hostile values, each announced before it is made; run by test_binding_misuse.py:
+
+    misuse_calls.py PACK
+
+A line `FUNCTION: CASE` is printed and flushed before a call, so that the last line names the call that crashed; a call that gives another
+status than expected is reported on stderr, and the exit status is then 1. Null is passed only where the header allows it or a
+status can be returned."""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from cromwell.binding._native import ffi, lib
+
+OK, ARGUMENT, IO, FORMAT, ISA, CAPACITY = lib.CW_OK, lib.CW_E_ARGUMENT, lib.CW_E_IO, lib.CW_E_FORMAT, lib.CW_E_ISA, lib.CW_E_CAPACITY
+NULL, HUGE, INT_MIN = ffi.NULL, 2**32 - 1, -(2**31)
+NAN, INFINITY = float("nan"), float("inf")
+DAMAGED = (FORMAT, lib.CW_E_VERSION, lib.CW_E_CHECKSUM)
+
+called: set[str] = set()
+wrong: list[str] = []
+
+
+def call(name: str, case: str, *arguments: Any, gives: int | Collection[int] = ARGUMENT) -> int:
+    """Makes one call and compares its status."""
+    print(f"{name}: {case}", flush=True)
+    called.add(name)
+    status = getattr(lib, name)(*arguments)
+    expected = (gives,) if isinstance(gives, int) else gives
+    if status not in expected:
+        wrong.append(f"{name}: {case}: status {status}, expected {' or '.join(map(str, expected))}")
+    return status
+
+
+def value(name: str, *arguments: Any) -> Any:
+    """Makes a call that gives no status."""
+    print(name, flush=True)
+    called.add(name)
+    return getattr(lib, name)(*arguments)
+
+
+def opened(name: str, kind: str, *arguments: Any) -> Any:
+    """The handle that an opening call gives."""
+    out = ffi.new(f"{kind} **")
+    call(name, "as documented", *arguments, out, ffi.new("cw_fault *"), gives=OK)
+    return out[0]
+
+
+def refused(name: str, kind: str, case: str, *arguments: Any, gives: int | Collection[int] = ARGUMENT) -> None:
+    """An opening call that must leave its out pointer alone and say why, with and without room for the reason."""
+    out, fault = ffi.new(f"{kind} **"), ffi.new("cw_fault *")
+    call(name, case, *arguments, out, fault, gives=gives)
+    text = ffi.string(fault.text)
+    if out[0] != NULL or not text or b"\n" in text:
+        wrong.append(f"{name}: {case}: out pointer {out[0]}, fault {text!r}")
+    call(name, case + ", no fault", *arguments, out, NULL, gives=gives)
+    either = (ARGUMENT, gives) if isinstance(gives, int) else (ARGUMENT, *gives)
+    call(name, case + ", no place", *arguments, NULL, ffi.new("cw_fault *"), gives=either)
+
+
+def machine() -> None:
+    for name in (b"", b"AVX2", b"sse9", b"avx2 ", b"x" * 10000):
+        call("cw_isa_select", repr(name[:10]), name, gives=ISA)
+    call("cw_isa_select", "NULL", NULL, gives=OK)
+    for name in ("cw_isa_name", "cw_threads_default", "cw_version"):
+        value(name)
+    for status in (-1, 0, 8, 9, 2**31 - 1):
+        if not ffi.string(value("cw_status_text", ffi.cast("cw_status", status))):
+            wrong.append(f"cw_status_text: {status} has no text")
+    value("cw_checksum64", NULL, 0)
+
+
+def texts(tokenizer: Any) -> None:
+    for case, data in (("empty", b""), ("zeros", bytes(4096)), ("noise", random.Random(1).randbytes(4096))):
+        refused("cw_tokenizer_open", "cw_tokenizer", case, data, len(data), gives=(ARGUMENT, *DAMAGED))
+    refused("cw_tokenizer_open", "cw_tokenizer", "NULL", NULL, 100)
+    value("cw_tokenizer_close", NULL)
+
+    size, count, ids = value("cw_tokenizer_size", tokenizer), ffi.new("size_t *"), ffi.new("int32_t[8]")
+    call("cw_tokenizer_encode", "no tokenizer", NULL, b"a", 1, ids, 8, count)
+    call("cw_tokenizer_encode", "no text", tokenizer, NULL, 5, ids, 8, count)
+    call("cw_tokenizer_encode", "no ids", tokenizer, b"a", 1, NULL, 8, count)
+    call("cw_tokenizer_encode", "no count", tokenizer, b"a", 1, ids, 8, NULL)
+    call("cw_tokenizer_encode", "nothing", tokenizer, NULL, 0, NULL, 0, count, gives=OK)
+    call("cw_tokenizer_encode", "no room", tokenizer, b"abcdef\x00\xff", 8, ids, 0, count, gives=CAPACITY)
+    call("cw_tokenizer_encode", "too little room", tokenizer, bytes(range(64)) * 2, 128, ids, 8, count, gives=CAPACITY)
+    for token in (-1, INT_MIN, size, 2**31 - 1):
+        call("cw_tokenizer_decode", f"id {token}", tokenizer, [token], 1, 0, NULL, 0, count)
+    out = ffi.new("uint8_t[4]")
+    call("cw_tokenizer_decode", "no tokenizer", NULL, [size - 1], 1, 0, out, 4, count)
+    call("cw_tokenizer_decode", "no ids", tokenizer, NULL, 1, 0, out, 4, count)
+    call("cw_tokenizer_decode", "no size", tokenizer, [size - 1], 1, 0, out, 4, NULL)
+    call("cw_tokenizer_decode", "nothing", tokenizer, NULL, 0, 0, NULL, 0, count, gives=OK)
+    call("cw_tokenizer_decode", "too little room", tokenizer, [size - 1] * 100, 100, 0, out, 4, count, gives=CAPACITY)
+    call("cw_tokenizer_decode", "names in too little room", tokenizer, [0], 1, -7, out, 4, count, gives=CAPACITY)
+    for name in (b"", b"<EDIT", b"<EDIT> ", b"<" * 5000, b"\xff"):
+        if value("cw_tokenizer_special", tokenizer, name) != -1:
+            wrong.append(f"cw_tokenizer_special: {name[:10]!r} is no special token")
+
+
+def models(pack: Path) -> Any:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        refused("cw_model_open", "cw_model", "no such file", bytes(folder / "none"), gives=IO)
+        refused("cw_model_open", "cw_model", "a folder", bytes(folder), gives=IO)
+        refused("cw_model_open", "cw_model", "a device", b"/dev/zero", gives=IO)
+        refused("cw_model_open", "cw_model", "empty name", b"", gives=IO)
+        refused("cw_model_open", "cw_model", "control characters", b"/\x1b[31m\n" * 60, gives=IO)
+        data, generator = pack.read_bytes(), random.Random(3)
+        cut = [data[:size] for size in (0, 1, 8, 63, 64, 200, 4096, len(data) - 1)] + [data + b"\0"]
+        flipped = [(at, data[:at] + bytes([data[at] ^ 1 << generator.randrange(8)]) + data[at + 1 :])
+                   for at in [*range(64), *(generator.randrange(len(data)) for _ in range(40))]]  # fmt: skip
+        for case, bad in [(f"{len(part)} bytes", part) for part in cut]:
+            (folder / "bad").write_bytes(bad)
+            refused("cw_model_open", "cw_model", case, bytes(folder / "bad"), gives=DAMAGED)
+        for at, bad in flipped:  # a bit of the padding between tensors may change nothing
+            (folder / "bad").write_bytes(bad)
+            out = ffi.new("cw_model **")
+            call("cw_model_open", f"byte {at} flipped", bytes(folder / "bad"), out, NULL, gives=(OK, *DAMAGED))
+            value("cw_model_close", out[0])
+    refused("cw_model_open", "cw_model", "NULL", NULL)
+    value("cw_model_close", NULL)
+    return opened("cw_model_open", "cw_model", bytes(pack))
+
+
+def options(**values: int) -> Any:
+    out = ffi.new("cw_session_options *", {"max_tokens": 40, "threads": 1, "guidance": 1})
+    for name, number in values.items():
+        setattr(out, name, number)
+    return out
+
+
+def sessions(model: Any, info: Any, image: int) -> None:
+    refused("cw_session_open", "cw_session", "no model", NULL, options())
+    refused("cw_session_open", "cw_session", "no options", model, NULL)
+    for bad in ({"max_tokens": 0}, {"max_tokens": info.max_positions + 1}, {"max_tokens": HUGE}, {"max_tiles": info.max_tiles + 1},
+                {"max_tiles": HUGE}, {"threads": -1}, {"threads": 65}, {"threads": INT_MIN}):  # fmt: skip
+        refused("cw_session_open", "cw_session", str(bad), model, options(**bad))
+    value("cw_session_close", NULL)
+    text = opened("cw_session_open", "cw_session", model, options(guidance=INT_MIN))
+    with_images = opened("cw_session_open", "cw_session", model, options(max_tiles=1))
+    if value("cw_session_model", text) != model:
+        wrong.append("cw_session_model: another model")
+    logits, tiles = ffi.new("float **"), bytes(256 * 256 * 3)
+    state = ffi.new("uint8_t[]", 4 * info.state_bytes_per_token)
+    joint = ffi.new("float[]", 64 * info.joint_size)
+
+    call("cw_session_logits", "of nothing", text, logits)
+    call("cw_session_logits", "no session", NULL, logits)
+    call("cw_session_feed", "no session", NULL, [30], 1)
+    call("cw_session_feed", "no ids", text, NULL, 1)
+    call("cw_session_feed", "nothing", text, NULL, 0, gives=OK)
+    for token in (-1, INT_MIN, info.vocab_size, 2**31 - 1):
+        call("cw_session_feed", f"id {token} after a good one", text, [30, token], 2)
+    call("cw_session_feed", "too many", text, [30] * 41, 41, gives=CAPACITY)
+    call("cw_session_feed", "a count that overflows", text, [30], 2**64 - 1, gives=CAPACITY)
+    if value("cw_session_length", text) != 0:
+        wrong.append("cw_session_feed: a refused call fed tokens")
+    call("cw_session_feed", "full", text, [30 + i for i in range(40)], 40, gives=OK)
+    call("cw_session_feed", "beyond full", text, [30], 1, gives=CAPACITY)
+    call("cw_session_logits", "no place", text, NULL)
+    call("cw_session_rewind", "forward", text, 41)
+    call("cw_session_rewind", "far forward", text, HUGE)
+    call("cw_session_rewind", "no session", NULL, 0)
+    call("cw_session_rewind", "nothing", text, 40, gives=OK)
+
+    call("cw_session_joint", "no session", NULL, 0, 1, joint)
+    call("cw_session_joint", "nothing at the end", text, 40, 0, NULL, gives=OK)
+    for first, count in ((41, 0), (0, 41), (40, 1), (HUGE, 1), (1, HUGE), (HUGE, HUGE)):
+        call("cw_session_joint", f"{first}, {count}", text, first, count, joint)
+        call("cw_session_export", f"{first}, {count}", text, first, count, state, 2**63)
+    call("cw_session_joint", "no place", text, 0, 1, NULL)
+    call("cw_session_export", "no session", NULL, 0, 1, state, len(state))
+    call("cw_session_export", "no place", text, 0, 1, NULL, len(state))
+    call("cw_session_export", "too little room", text, 0, 4, state, len(state) - 1, gives=CAPACITY)
+    call("cw_session_export", "the end", text, 36, 4, state, len(state), gives=OK)
+
+    call("cw_session_restore", "a full session", text, [66], 1, state, info.state_bytes_per_token, gives=CAPACITY)
+    call("cw_session_rewind", "to 36", text, 36, gives=OK)
+    call("cw_session_restore", "no session", NULL, [66], 1, state, info.state_bytes_per_token)
+    call("cw_session_restore", "no ids", text, NULL, 1, state, info.state_bytes_per_token)
+    call("cw_session_restore", "no state", text, [66], 1, NULL, info.state_bytes_per_token)
+    call("cw_session_restore", "a size that is none", text, [66], 1, state, info.state_bytes_per_token + 1)
+    call("cw_session_restore", "a count that overflows", text, [66], HUGE, state, info.state_bytes_per_token, gives=(ARGUMENT, CAPACITY))
+    call("cw_session_restore", "an id outside", text, [info.vocab_size], 1, state, info.state_bytes_per_token)
+    call("cw_session_restore", "other ids", text, [31, 31, 31, 31], 4, state, len(state), gives=FORMAT)
+    call("cw_session_restore", "as exported", text, [66, 67, 68, 69], 4, state, len(state), gives=OK)
+    call("cw_session_rewind", "to 35", text, 35, gives=OK)
+    call("cw_session_restore", "at another place", text, [66, 67, 68, 69], 4, state, len(state), gives=FORMAT)
+    ffi.memmove(state, b"\xff" * len(state), len(state))
+    call("cw_session_restore", "noise", text, [66, 67, 68, 69], 4, state, len(state), gives=FORMAT)
+
+    call("cw_session_feed_image", "no room for pictures", text, tiles, 1, 1, gives=CAPACITY)
+    call("cw_session_feed_image", "no session", NULL, tiles, 1, 1)
+    call("cw_session_feed_image", "no tiles", with_images, NULL, 1, 1)
+    for rows, cols in ((0, 1), (1, 0), (9, 1), (1, 9), (HUGE, HUGE), (2**16, 2**16), (8, 8)):
+        call("cw_session_feed_image", f"{rows} x {cols}", with_images, tiles, rows, cols)
+    call("cw_session_feed_image", "two tiles, room for one", with_images, tiles * 2, 1, 2, gives=CAPACITY)
+    call("cw_session_feed_image", "one tile", with_images, tiles, 1, 1, gives=OK)
+    call("cw_session_feed_image", "before the first one's token", with_images, tiles, 1, 1)
+    call("cw_session_feed", "text where the picture's token belongs", with_images, [30], 1)
+    call("cw_session_feed", "the picture's token", with_images, [image], 1, gives=OK)
+    call("cw_session_export", "after a picture", with_images, 0, 1, state, len(state))
+    call("cw_session_restore", "after a picture", with_images, [66], 1, state, info.state_bytes_per_token)
+    call("cw_session_feed_image", "no room left", with_images, tiles, 1, 1, gives=CAPACITY)
+    value("cw_session_trace", text, NULL, NULL)
+    generation(text, info)
+    wander(text, info)
+    value("cw_session_close", with_images)
+    value("cw_session_close", text)
+
+
+def sampling(**values: float) -> Any:
+    out = ffi.new("cw_sampling *", {"top_p": 1.0, "repetition_penalty": 1.0})
+    for name, number in values.items():
+        setattr(out, name, number)
+    return out
+
+
+def samplers() -> None:
+    refused("cw_sampler_open", "cw_sampler", "no options", 8, 8, NULL)
+    for vocab_size, max_tokens in ((0, 8), (8, 0), (HUGE, 8), (8, HUGE)):
+        refused("cw_sampler_open", "cw_sampler", f"{vocab_size}, {max_tokens}", vocab_size, max_tokens, sampling())
+    for bad in ({"temperature": -1.0}, {"temperature": NAN}, {"temperature": INFINITY}, {"top_k": -1}, {"top_k": INT_MIN}, {"top_p": 0.0},
+                {"top_p": 1.01}, {"top_p": NAN}, {"min_p": -0.1}, {"min_p": 1.0}, {"min_p": NAN}, {"repetition_penalty": 0.0},
+                {"repetition_penalty": -1.0}, {"repetition_penalty": NAN}, {"repetition_penalty": INFINITY},
+                {"repetition_window": -1}):  # fmt: skip
+        refused("cw_sampler_open", "cw_sampler", str(bad), 8, 8, sampling(**bad))
+    value("cw_sampler_close", NULL)
+    extreme = sampling(temperature=1e-38, top_k=2**31 - 1, top_p=1e-38, min_p=0.999, repetition_penalty=3e38, repetition_window=2**31 - 1)
+    for case, chosen in (("plain", sampling()), ("extreme", extreme)):
+        sampler = opened("cw_sampler_open", "cw_sampler", 4, 8, chosen)
+        token, logits = ffi.new("int32_t *"), ffi.new("float[4]")
+        call("cw_sampler_next", "no sampler", NULL, logits, token, NULL)
+        call("cw_sampler_next", "no logits", sampler, NULL, token, NULL)
+        call("cw_sampler_next", "no place", sampler, logits, NULL, NULL)
+        for bad in ([NAN, 0, 0, 0], [0, 0, 0, INFINITY], [-INFINITY] * 4):
+            call("cw_sampler_next", f"{case}, {bad}", sampler, bad, token, NULL)
+        for good in ([0.0] * 4, [3e38, -3e38, 3e38, -INFINITY], [1e-45, -1e-45, 0.0, -0.0]):
+            call("cw_sampler_next", f"{case}, {good}", sampler, good, token, NULL, gives=OK)
+            call("cw_sampler_accept", "the token", sampler, token, 1, gives=OK)
+        call("cw_sampler_accept", "no sampler", NULL, token, 1)
+        call("cw_sampler_accept", "no ids", sampler, NULL, 1)
+        call("cw_sampler_accept", "nothing", sampler, NULL, 0, gives=OK)
+        for bad_token in (-1, 4, INT_MIN, 2**31 - 1):
+            call("cw_sampler_accept", f"id {bad_token}", sampler, [bad_token], 1)
+        call("cw_sampler_accept", "too many", sampler, [0] * 9, 9, gives=CAPACITY)
+        call("cw_sampler_accept", "a count that overflows", sampler, [0], 2**64 - 1, gives=CAPACITY)
+        value("cw_sampler_close", sampler)
+
+
+def generation(session: Any, info: Any) -> None:
+    """cw_generate with every pointer missing in turn, and with stops that are none."""
+    sampler = opened("cw_sampler_open", "cw_sampler", info.vocab_size, 4096, sampling())
+    other = opened("cw_sampler_open", "cw_sampler", info.vocab_size - 1, 4096, sampling())
+    full = opened("cw_sampler_open", "cw_sampler", info.vocab_size, 1, sampling())
+    stop, ids = ffi.new("uint8_t[]", b"zz" * 200), ffi.new("int32_t[16]")
+    names = ("session", "sampler", "stop_ids", "stop_id_count", "stop_strings", "stop_sizes", "stop_string_count", "max_tokens", "on_token",
+             "user", "ids", "count", "text_size", "log_probability_sum", "reason")  # fmt: skip
+    sound: dict[str, Any] = {"session": session, "sampler": sampler, "stop_ids": [1], "stop_id_count": 1, "max_tokens": 3, "ids": ids,
+                             "stop_strings": ffi.new("uint8_t *[]", [stop] * 40), "stop_sizes": ffi.new("size_t[]", [2] * 40),
+                             "stop_string_count": 1, "on_token": NULL, "user": NULL, "count": ffi.new("uint32_t *"),
+                             "text_size": ffi.new("size_t *"), "log_probability_sum": ffi.new("float *"),
+                             "reason": ffi.new("cw_stop_reason *")}  # fmt: skip
+
+    def generate(case: str, gives: int = ARGUMENT, **changes: Any) -> None:
+        call("cw_generate", case, *((sound | changes)[name] for name in names), gives=gives)
+
+    for name in ("session", "sampler", "stop_ids", "stop_strings", "stop_sizes", "ids", "count", "reason"):
+        generate(f"no {name}", **{name: NULL})
+    generate("a sampler of another vocabulary", sampler=other)
+    for token in (-1, info.vocab_size, INT_MIN):
+        generate(f"stop id {token}", stop_ids=[token])
+    generate("33 stop strings", stop_string_count=33)
+    generate("2^64 - 1 stop strings", stop_string_count=2**64 - 1)
+    generate("a missing stop string", stop_strings=[NULL])
+    for size in (0, 257, 2**64 - 1):
+        generate(f"a stop string of {size} bytes", stop_sizes=[size])
+    generate("a sampler without room", CAPACITY, sampler=full)
+    generate("no tokens wanted", OK, max_tokens=0, ids=NULL)
+    generate("without stops and extras", OK, stop_ids=NULL, stop_id_count=0, stop_strings=NULL, stop_sizes=NULL, stop_string_count=0,
+             text_size=NULL, log_probability_sum=NULL)  # fmt: skip
+    lib.cw_session_rewind(session, 0)
+    generate("an empty session")
+    for handle in (sampler, other, full):
+        value("cw_sampler_close", handle)
+
+
+def wander(session: Any, info: Any) -> None:
+    """Two thousand random calls on one session, most of them wrong: lengths stay what the accepted calls make them."""
+    generator, length = random.Random(9), 0
+    state, logits = ffi.new("uint8_t[]", 40 * info.state_bytes_per_token), ffi.new("float **")
+    place, saved = 0, [30]  # the exported tokens and where they were
+    ids: list[int] = []
+    done = dict.fromkeys(range(5), 0)  # accepted calls of each kind
+    for step in range(2000):
+        kind = generator.randrange(5)
+        if kind == 0:
+            new = [generator.choice((30, 31, 60, 70, 80, 299) * 4 + (-1, info.vocab_size)) for _ in range(generator.randrange(12))]
+            if lib.cw_session_feed(session, new, len(new)) == OK:
+                ids, length, done[0] = ids + new, length + len(new), done[0] + 1
+        elif kind == 1:
+            target = generator.choice((length, max(0, length - 3), place, place, generator.randrange(50), HUGE))
+            if lib.cw_session_rewind(session, target) == OK:
+                ids, length, done[1] = ids[:target], target, done[1] + 1
+        elif kind == 2:
+            first, count = generator.randrange(length + 2), generator.randrange(length + 2)
+            if lib.cw_session_export(session, first, count, state, len(state)) == OK:
+                place, saved = first, ids[first : first + count]
+                done[2] += 1
+        elif kind == 3:
+            if lib.cw_session_restore(session, saved, len(saved), state, len(saved) * info.state_bytes_per_token) == OK:
+                ids, length, done[3] = ids + saved, length + len(saved), done[3] + (len(saved) > 0)
+        else:
+            status = lib.cw_session_logits(session, logits)
+            done[4] += status == OK
+            if (status == OK) != (length > 0):
+                wrong.append(f"wander {step}: logits of {length} tokens give status {status}")
+        if lib.cw_session_length(session) != length:
+            wrong.append(f"wander {step}, kind {kind}: length {lib.cw_session_length(session)}, expected {length}")
+            return
+    if min(done.values()) < 10:
+        wrong.append(f"wander: too few calls of some kind were accepted: {done}")
+
+
+def pictures() -> None:
+    sizes = [ffi.new("uint32_t *") for _ in range(4)]
+    for width, height, tiles in ((0, 1, 1), (1, 0, 1), (1, 1, 0), (HUGE, HUGE, HUGE), (65536, 1, 1), (65535, 65535, 64)):
+        call("cw_image_layout", f"{width}, {height}, {tiles}", width, height, tiles, *sizes)
+    for missing in range(4):
+        call("cw_image_layout", f"no place {missing}", 9, 9, 1, *(NULL if i == missing else sizes[i] for i in range(4)))
+    rgb, out = bytes(300), ffi.new("uint8_t[]", 256 * 256 * 3)
+    call("cw_image_tiles", "no picture", NULL, 10, 10, 1, 1, 10, 10, out)
+    call("cw_image_tiles", "no place", rgb, 10, 10, 1, 1, 10, 10, NULL)
+    for numbers in ((0, 10, 1, 1, 10, 10), (10, 0, 1, 1, 10, 10), (10, 10, 0, 1, 10, 10), (10, 10, 1, 0, 10, 10), (10, 10, 1, 1, 0, 10),
+                    (10, 10, 1, 1, 10, 0), (10, 10, 1, 1, 11, 10), (10, 10, 1, 1, 10, 11), (10, 10, 9, 1, 10, 10),
+                    (10, 10, 1, HUGE, 10, 10),
+                    (HUGE, HUGE, 1, 1, 1, 1), (65535, 65535, 1, 1, 1, 1), (10, 10, 1, 1, HUGE, HUGE)):  # fmt: skip
+        call("cw_image_tiles", str(numbers), rgb, *numbers, out)
+
+
+def differences() -> None:
+    refused("cw_diff_open", "cw_diff", "no old text", NULL, 1, b"a", 1)
+    refused("cw_diff_open", "cw_diff", "no new text", b"a", 1, NULL, 1)
+    value("cw_diff_close", NULL)
+    for old, new, count in ((b"", b"", 0), (b"\0", b"", 1), (b"\n" * 5000, b"\r" * 5000, 1), (b"a", b"a\n", 1)):
+        diff, changes = opened("cw_diff_open", "cw_diff", old or NULL, len(old), new or NULL, len(new)), ffi.new("cw_diff_change **")
+        if value("cw_diff_changes", diff, changes) != count:
+            wrong.append(f"cw_diff_changes: {old[:3]!r} to {new[:3]!r} is not {count} changes")
+        value("cw_diff_close", diff)
+
+
+def main(pack: Path) -> int:
+    steps: list[Callable[[], None]] = [machine, samplers, pictures, differences]
+    for step in steps:
+        step()
+    model = models(pack)
+    info = ffi.new("cw_model_info *")
+    value("cw_model_describe", model, info)
+    value("cw_model_config", model, ffi.new("size_t *"))
+    tokenizer = value("cw_model_tokenizer", model)
+    texts(tokenizer)
+    sessions(model, info, value("cw_tokenizer_special", tokenizer, b"<IMAGE>"))
+    value("cw_model_close", model)
+    left = sorted(name for name in dir(lib) if name.startswith("cw_") and not name.startswith("cw_py_") and name not in called)
+    if left:
+        wrong.append(f"never called: {', '.join(left)}")
+    print("\n".join(wrong), file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
