@@ -134,7 +134,7 @@ ODD_LINES = st.lists(st.sampled_from([b"a\n", b"b\n", b"\n", b"a\r\n", b"\r", b"
 TEXTS = st.one_of(ODD_LINES.map(b"".join), st.binary(max_size=40))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(TEXTS, TEXTS, st.integers(0, 4))
 def test_applies_own_diff_and_its_reverse(old, new, context):
     diff = unified.compare(b"dir/file", Version(old), Version(new), context)

@@ -36,7 +36,7 @@ def rebuilt(old: bytes, new: bytes) -> bytes:
     return b"".join(pieces + old_lines[old_at:])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.one_of(LINES.map(b"".join), st.binary(max_size=60)), st.one_of(LINES.map(b"".join), st.binary(max_size=60)))
 def test_changes_rebuild_the_new_text(old, new):
     assert rebuilt(old, new) == new

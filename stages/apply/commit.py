@@ -324,6 +324,21 @@ def _stoppable() -> Iterator[None]:
 
 
 @contextmanager
+def held_back() -> Iterator[None]:
+    """Signals that come within are handled on leaving; unlike blocked ones they are not passed on to a process started within."""
+    held: list[int] = []
+    before = {number: signal.signal(number, lambda number, _frame: held.append(number))
+              for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in held:
+            signal.raise_signal(number)
+
+
+@contextmanager
 def _unstoppable() -> Iterator[None]:
     """No signal that can wait comes in between."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)

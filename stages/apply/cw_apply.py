@@ -152,13 +152,18 @@ def _checker(tree: Tree, command: str) -> Callable[[], None]:
         import signal
         import subprocess
 
+        from cromwell.apply.commit import held_back
+
         # Its output goes to stderr, since stdout is for --json; it gets a process group, so that all of it can be stopped.
-        process = subprocess.Popen(["sh", "-c", command], cwd=tree.root, stdin=subprocess.DEVNULL, stdout=2, process_group=0)
+        process = None
         try:
+            with held_back():  # a signal while it starts would leave it running
+                process = subprocess.Popen(["sh", "-c", command], cwd=tree.root, stdin=subprocess.DEVNULL, stdout=2, process_group=0)
             code = process.wait()
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            if process is not None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
             raise
         if code:
             how = f"exited with {code}" if code > 0 else f"was ended by {signal.Signals(-code).name}"

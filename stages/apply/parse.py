@@ -262,22 +262,10 @@ class _Parser:
 
     def header_names(self, start: int) -> tuple[bytes, bytes] | None:
         """The two names on a `diff --git` line; None when spaces in them leave it open."""
-        text = self.line(start)[len(b"diff --git "):]
         try:
-            first = quoted_prefix(text)
-            if first and first[1].startswith(b" "):
-                return first[0], self.unquoted(start, first[1][1:])
+            return _two_names(self.line(start)[len(b"diff --git "):])
         except ValueError as error:
             raise self.error(start, str(error)) from None
-        cuts = [match.start() for match in re.finditer(b" ", text)]
-        if text.endswith(b'"'):
-            cuts = [cut for cut in cuts if text[cut + 1:cut + 2] == b'"' and quoted_prefix(text[cut + 1:])][:1]
-            return (text[:cuts[0]], self.unquoted(start, text[cuts[0] + 1:])) if cuts else None
-        if len(cuts) == 1:
-            return text[:cuts[0]], text[cuts[0] + 1:]
-        same = [cut for cut in cuts if text[:cut].partition(b"/")[2] == text[cut + 1:].partition(b"/")[2] != b""
-                or text[:cut] == text[cut + 1:]]
-        return (text[:same[0]], text[same[0] + 1:]) if len(same) == 1 else None
 
     def checked(self, file: FilePatch) -> FilePatch:
         """`file`, once its hunks are known to be in order, apart, and to suit a missing side."""
@@ -376,3 +364,20 @@ class _Parser:
         """Whether a line that begins with - after a hunk is a mail signature or the next file's --- line."""
         line = self.line(at)
         return line in (b"-- ", b"--", b"---") or line.startswith(b"--- ") and self.line(at + 1).startswith(b"+++ ")
+
+
+def _two_names(text: bytes) -> tuple[bytes, bytes] | None:
+    """The names in "NAME NAME", either of them quoted or not; None when spaces leave it open. ValueError: bad escape."""
+    first = quoted_prefix(text)
+    cuts = [len(text) - len(first[1])] if first else [match.start() for match in re.finditer(b" ", text)]
+    pairs = []
+    for cut in cuts:
+        old, rest = first[0] if first else text[:cut], text[cut + 1:]
+        second = quoted_prefix(rest)
+        if text[cut:cut + 1] == b" " and rest and not (second and second[1]):
+            pairs.append((old, second[0] if second else rest))
+            if second:
+                return pairs[-1]
+    if len(pairs) > 1:
+        pairs = [(old, new) for old, new in pairs if old == new or old.partition(b"/")[2] == new.partition(b"/")[2] != b""]
+    return pairs[0] if len(pairs) == 1 else None

@@ -142,7 +142,7 @@ class Plan:
     def _delete(self, file: FilePatch, path: bytes) -> Report:
         there = self._look(path)
         if there is None:
-            self.gone.append(Refused(f"{show(path)}: no such file", _root_hint(self.tree)))
+            self.gone.append(Refused(f"{show(path)}: no such file", _root_hint(self.tree, path)))
             return Report(path, ALREADY, None, None, [])
         result, places = self._patched(file, path, there)
         if places is None or result:
@@ -162,7 +162,7 @@ class Plan:
         if there is None and not file.git and len(file.hunks) == 1 and not file.hunks[0].old:
             return self._create(file, target)  # GNU diff -N without dates
         if there is None:
-            raise Refused(f"{show(source)}: no such file", _root_hint(self.tree))
+            raise Refused(f"{show(source)}: no such file", _root_hint(self.tree, source))
         data, places = self._patched(file, source, there)
         executable = _executable(file.new_mode)
         mode_changes = executable is not None and executable != there.executable
@@ -211,7 +211,9 @@ def _cuts(path: bytes) -> list[int]:
     return [at for at, byte in enumerate(path) if byte == 0x2F]
 
 
-def _root_hint(tree: Tree) -> str:
+def _root_hint(tree: Tree, path: bytes) -> str:
+    if os.path.isfile(b"/" + path):  # an edit of a file named by an absolute path
+        return f"--root / if /{show(path)} is meant"
     return f"paths start from {tree.name if tree.name != '.' else 'the current folder'}; --root and -p change that"
 
 

@@ -111,37 +111,62 @@ static uint64_t hash_bytes(const uint8_t *bytes, size_t size, uint64_t seed) {
   return fold(hash ^ word, odd ^ (seed << 1));
 }
 
+/* An open-addressing table of 8-byte slots, so that it stays in the cache; the lines themselves are kept by number. */
 typedef struct {
-  uint64_t hash;
-  const uint8_t *text; /* NULL: free */
-  size_t size;
-  int32_t id;
+  uint32_t tag;  /* the upper half of the hash */
+  uint32_t rank; /* number of the line + 1; 0: free */
 } slot;
 
-static void intern(const cw_lines *lines, uint32_t first, uint32_t count, slot *slots, size_t mask, uint64_t seed, uint32_t *next, int32_t *ids) {
+typedef struct {
+  const uint8_t *text;
+  size_t size;
+} line_text;
+
+typedef struct {
+  slot *slots; /* [mask + 1] */
+  size_t mask;
+  uint64_t seed;
+  line_text *seen; /* [distinct] */
+  uint32_t distinct;
+} line_table;
+
+static void intern(line_table *table, const cw_lines *lines, uint32_t first, uint32_t count, int32_t *ids) {
   for (uint32_t i = 0; i < count; i++) {
     const uint8_t *text = lines->text + lines->starts[first + i];
     size_t size = lines->starts[first + i + 1] - lines->starts[first + i];
-    uint64_t hash = hash_bytes(text, size, seed);
-    size_t at = (size_t)hash & mask;
-    while (slots[at].text && !(slots[at].hash == hash && slots[at].size == size && memcmp(slots[at].text, text, size) == 0))
-      at = (at + 1) & mask;
-    if (!slots[at].text) slots[at] = (slot){hash, text, size, (int32_t)(*next)++};
-    ids[i] = slots[at].id;
+    uint64_t hash = hash_bytes(text, size, table->seed);
+    uint32_t tag = (uint32_t)(hash >> 32);
+    size_t at = (size_t)hash & table->mask;
+    for (;; at = (at + 1) & table->mask) {
+      slot *s = &table->slots[at];
+      if (!s->rank) {
+        table->seen[table->distinct] = (line_text){text, size};
+        *s = (slot){tag, ++table->distinct};
+      } else if (s->tag != tag || table->seen[s->rank - 1].size != size || memcmp(table->seen[s->rank - 1].text, text, size) != 0) {
+        continue;
+      }
+      ids[i] = (int32_t)(s->rank - 1);
+      break;
+    }
   }
 }
 
 cw_status cw_lines_intern(const cw_lines *old_lines, uint32_t old_count, const cw_lines *new_lines, uint32_t new_count, uint32_t first,
                           int32_t *old_ids, int32_t *new_ids, uint32_t *distinct) {
-  size_t capacity = 16;
-  while (capacity < 2 * ((size_t)old_count + new_count)) capacity *= 2;
-  slot *slots = calloc(capacity, sizeof *slots);
-  if (!slots) return CW_E_MEMORY;
-  /* The seed differs from run to run where addresses do, so that nobody can prepare lines that collide; ids do not depend on it. */
-  uint64_t seed = fold((uint64_t)(uintptr_t)slots ^ 0xd1b54a32d192ed03u, (uint64_t)(uintptr_t)&capacity ^ 0x2545f4914f6cdd1du);
-  *distinct = 0;
-  intern(old_lines, first, old_count, slots, capacity - 1, seed, distinct, old_ids);
-  intern(new_lines, first, new_count, slots, capacity - 1, seed, distinct, new_ids);
-  free(slots);
-  return CW_OK;
+  size_t lines = (size_t)old_count + new_count, capacity = 16;
+  while (capacity < 2 * lines) capacity *= 2;
+  line_table table = {.mask = capacity - 1};
+  table.slots = calloc(capacity, sizeof *table.slots);
+  table.seen = malloc(lines * sizeof *table.seen + 1);
+  cw_status status = table.slots && table.seen ? CW_OK : CW_E_MEMORY;
+  if (status == CW_OK) {
+    /* The seed differs from run to run where addresses do, so that nobody can prepare lines that collide; ids do not depend on it. */
+    table.seed = fold((uint64_t)(uintptr_t)table.slots ^ 0xd1b54a32d192ed03u, (uint64_t)(uintptr_t)&table ^ 0x2545f4914f6cdd1du);
+    intern(&table, old_lines, first, old_count, old_ids);
+    intern(&table, new_lines, first, new_count, new_ids);
+    *distinct = table.distinct;
+  }
+  free(table.slots);
+  free(table.seen);
+  return status;
 }
