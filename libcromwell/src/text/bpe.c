@@ -9,16 +9,25 @@
 
 #define SPILL 256 /* tokens tried beyond `capacity`, on ways that turn out wrong */
 
-cw_status cw_bpe_encode(const struct cw_tokenizer *tokenizer, const uint8_t *piece, size_t size, int32_t *ids, size_t capacity,
-                        size_t *count) {
+/* Longest token at the start of text[0..size) of at most `limit` bytes that may follow `before`, or CW_NO_TOKEN. */
+static uint32_t next_token(const struct cw_tokenizer *tokenizer, const uint8_t *text, size_t limit, size_t readable, uint32_t before) {
+  for (size_t size = limit; size > 0; size--) {
+    uint32_t token = cw_vocabulary_token(tokenizer, text, size, readable);
+    if (token == CW_NO_TOKEN) continue;
+    if (before == CW_NO_TOKEN || cw_vocabulary_adjacent(tokenizer, before, token, CW_NO_TOKEN)) return token;
+  }
+  return CW_NO_TOKEN;
+}
+
+cw_status cw_bpe_encode(const struct cw_tokenizer *tokenizer, const uint8_t *piece, size_t size, size_t readable, int32_t *ids,
+                        size_t capacity, size_t *count) {
   const uint32_t *start = tokenizer->start;
   int32_t spill[SPILL];
-  size_t at = 0, made = 0;
-  uint32_t before = CW_NO_TOKEN, token = cw_vocabulary_longest(tokenizer, piece, size);
+  size_t at = 0, made = 0, limit = size;
+  uint32_t before = CW_NO_TOKEN;
   for (;;) {
-    while (before != CW_NO_TOKEN && token != CW_NO_TOKEN && !cw_vocabulary_adjacent(tokenizer, before, token, CW_NO_TOKEN)) {
-      token = tokenizer->shorter[token];
-    }
+    size_t longest = (size_t)tokenizer->longest[piece[at]] + 1;
+    uint32_t token = next_token(tokenizer, piece + at, limit < longest ? limit : longest, readable - at, before);
     if (token != CW_NO_TOKEN) {
       if (made < capacity) ids[made] = (int32_t)token;
       else if (made - capacity < SPILL) spill[made - capacity] = (int32_t)token;
@@ -27,15 +36,15 @@ cw_status cw_bpe_encode(const struct cw_tokenizer *tokenizer, const uint8_t *pie
       at += start[token + 1] - start[token];
       if (at == size) break;
       before = token;
-      token = cw_vocabulary_longest(tokenizer, piece + at, size - at);
-    } else {
+      limit = size - at;
+    } else { /* nothing may follow `before` here, so it was wrong: shorter ones in its place */
       if (made == 0) return CW_E_FORMAT; /* cw_vocabulary_build accepts no such vocabulary */
-      token = before;
+      size_t tried = start[before + 1] - start[before];
+      at -= tried;
+      limit = tried - 1;
       made--;
       if (made == 0) before = CW_NO_TOKEN;
       else before = (uint32_t)(made <= capacity ? ids[made - 1] : spill[made - 1 - capacity]);
-      at -= start[token + 1] - start[token];
-      token = tokenizer->shorter[token];
     }
   }
   if (made > capacity) return CW_E_CAPACITY;

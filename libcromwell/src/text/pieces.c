@@ -2,6 +2,8 @@
  * bounded number of times, whatever the text. */
 #include "text/pieces.h"
 
+#include <emmintrin.h>
+
 enum { SYMBOL = 0, LETTER, DIGIT, BLANK, NEWLINE };
 
 /* Bytes from 0x80 on are letters, so that no text in UTF-8 is cut inside a character's bytes by its class. */
@@ -10,8 +12,24 @@ static const uint8_t class_of[256] = {
     ['A' ... 'Z'] = LETTER, ['a' ... 'z'] = LETTER, [0x80 ... 0xff] = LETTER,
 };
 
+/* Bit i: byte i is of class `run`, which is LETTER or BLANK. SSE2, so every x86-64 has it. */
+static inline uint32_t members(__m128i bytes, uint8_t run) {
+  if (run == BLANK) {
+    return (uint32_t)_mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(' ')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t'))));
+  }
+  __m128i lower = _mm_or_si128(bytes, _mm_set1_epi8(0x20)); /* bytes from 0x80 on are negative, and their top bit tells */
+  __m128i ascii = _mm_and_si128(_mm_cmpgt_epi8(lower, _mm_set1_epi8('a' - 1)), _mm_cmplt_epi8(lower, _mm_set1_epi8('z' + 1)));
+  return (uint32_t)(_mm_movemask_epi8(ascii) | _mm_movemask_epi8(bytes));
+}
+
 /* First position from `at` on that is not of class `run`. */
 static inline size_t skip(const uint8_t *text, size_t size, size_t at, uint8_t run) {
+  if (run == LETTER || run == BLANK) {
+    for (; size - at >= 16; at += 16) {
+      uint32_t others = ~members(_mm_loadu_si128((const __m128i *)(text + at)), run) & 0xFFFF;
+      if (others) return at + (size_t)__builtin_ctz(others);
+    }
+  }
   while (at < size && class_of[text[at]] == run) at++;
   return at;
 }

@@ -99,8 +99,10 @@ cw_status cw_tokenizer_encode(const cw_tokenizer *tokenizer, const uint8_t *text
   if (tokenizer == NULL || (text == NULL && size > 0) || (ids == NULL && capacity > 0) || count == NULL) return CW_E_ARGUMENT;
   size_t total = 0;
   for (size_t at = 0; at < size;) {
-    size_t end = cw_piece_end(text, size, at), made;
-    CW_TRY(cw_bpe_encode(tokenizer, text + at, end - at, ids + total, capacity - total, &made));
+    size_t end = cw_piece_end(text, size, at), made = 1;
+    uint32_t token = cw_vocabulary_token(tokenizer, text + at, end - at, size - at);
+    if (token != CW_NO_TOKEN && total < capacity) ids[total] = (int32_t)token;
+    else CW_TRY(cw_bpe_encode(tokenizer, text + at, end - at, size - at, ids + total, capacity - total, &made));
     total += made;
     at = end;
   }

@@ -6,19 +6,8 @@
 #include "text/vocabulary.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "fault.h"
-
-#define TREE_NODES_MAX (1u << 24) /* an edge slot holds 24 bits of a node */
-
-/* The prefix tree while it grows. */
-struct tree {
-  uint32_t *node_of;  /* [size] node where a token ends */
-  uint32_t *token_of; /* [nodes] token that ends there, or CW_NO_TOKEN */
-  uint32_t *parent;   /* [nodes] */
-  uint32_t nodes;
-};
 
 static uint32_t load_u32(const uint8_t *at) {
   return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
@@ -35,10 +24,10 @@ static uint32_t token_size(const struct cw_tokenizer *tokenizer, uint32_t token)
   return tokenizer->start[token + 1] - tokenizer->start[token];
 }
 
-/* Reads `merges` into parts[] and sizes into start[]; *nodes bounds the nodes of the prefix tree. */
-static cw_status read_merges(struct cw_tokenizer *tokenizer, const uint8_t *merges, uint32_t *nodes, cw_fault *fault) {
+/* Reads `merges` into parts[] and start[]. */
+static cw_status read_merges(struct cw_tokenizer *tokenizer, const uint8_t *merges, cw_fault *fault) {
   uint32_t special_count = tokenizer->special_count, *start = tokenizer->start;
-  *nodes = 256;
+  start[0] = 0;
   for (uint32_t token = 0; token < tokenizer->first_merge; token++) start[token + 1] = start[token] + (token >= special_count);
   for (uint32_t token = tokenizer->first_merge; token < tokenizer->size; token++, merges += 8) {
     uint32_t left = load_u32(merges), right = load_u32(merges + 4);
@@ -46,31 +35,18 @@ static cw_status read_merges(struct cw_tokenizer *tokenizer, const uint8_t *merg
       return cw_fault_set(fault, CW_E_FORMAT, "tokenizer: token %u merges %u and %u, not both bytes or tokens before it", token, left, right);
     }
     uint32_t size = token_size(tokenizer, left) + token_size(tokenizer, right);
-    if (size > CW_TOKEN_BYTES_MAX) return cw_fault_set(fault, CW_E_FORMAT, "tokenizer: token %u has %u bytes, at most %d are read", token, size, CW_TOKEN_BYTES_MAX);
-    if (start[token] + size > TREE_NODES_MAX - 256) return cw_fault_set(fault, CW_E_FORMAT, "tokenizer: tokens are too long in sum");
+    if (size > CW_TOKEN_BYTES_MAX) {
+      return cw_fault_set(fault, CW_E_FORMAT, "tokenizer: token %u has %u bytes, more than %d", token, size, CW_TOKEN_BYTES_MAX);
+    }
     tokenizer->parts[token][0] = left;
     tokenizer->parts[token][1] = right;
     start[token + 1] = start[token] + size;
-    *nodes += token_size(tokenizer, right);
   }
   return CW_OK;
 }
 
-/* The child of `node` for `byte`, added when it is not there. */
-static uint32_t tree_child(struct cw_tokenizer *tokenizer, struct tree *tree, uint32_t node, uint8_t byte) {
-  uint64_t key = (uint64_t)node << 8 | byte;
-  uint32_t slot = cw_vocabulary_slot(key, tokenizer->edges_shift), mask = UINT32_MAX >> (tokenizer->edges_shift - 32);
-  for (; tokenizer->edges[slot] != UINT64_MAX; slot = (slot + 1) & mask) {
-    if (tokenizer->edges[slot] >> 24 == key) return (uint32_t)(tokenizer->edges[slot] & 0xFFFFFF);
-  }
-  tokenizer->edges[slot] = key << 24 | tree->nodes;
-  tree->token_of[tree->nodes] = CW_NO_TOKEN;
-  tree->parent[tree->nodes] = node;
-  return tree->nodes++;
-}
-
 /* Adds the merge that makes `token` to the tables. */
-static cw_status add_merge(struct cw_tokenizer *tokenizer, struct tree *tree, uint32_t token, cw_fault *fault) {
+static cw_status add_merge(struct cw_tokenizer *tokenizer, uint32_t token, cw_fault *fault) {
   uint32_t left = tokenizer->parts[token][0], right = tokenizer->parts[token][1];
   if (!cw_vocabulary_adjacent(tokenizer, left, right, token)) {
     return cw_fault_set(fault, CW_E_FORMAT, "tokenizer: token %u is never produced, earlier merges split its bytes another way", token);
@@ -84,67 +60,38 @@ static cw_status add_merge(struct cw_tokenizer *tokenizer, struct tree *tree, ui
   uint32_t left_size = token_size(tokenizer, left), size = token_size(tokenizer, token);
   memcpy(bytes, tokenizer->bytes + tokenizer->start[left], left_size);
   memcpy(bytes + left_size, tokenizer->bytes + tokenizer->start[right], size - left_size);
-  uint32_t node = tree->node_of[left];
-  for (uint32_t at = left_size; at < size; at++) node = tree_child(tokenizer, tree, node, bytes[at]);
-  tree->node_of[token] = node;
-  tree->token_of[node] = token;
-  return CW_OK;
-}
-
-/* Fills longest[] and shorter[] once the tree is complete. */
-static void find_prefixes(struct cw_tokenizer *tokenizer, const struct tree *tree) {
-  for (uint32_t node = 0; node < tree->nodes; node++) { /* parents come first */
-    uint32_t token = tree->token_of[node], above = node < 256 ? CW_NO_TOKEN : tokenizer->longest[tree->parent[node]];
-    tokenizer->longest[node] = token == CW_NO_TOKEN ? above : token;
-    if (token != CW_NO_TOKEN) tokenizer->shorter[token] = above;
-  }
-}
-
-static cw_status build(struct cw_tokenizer *tokenizer, struct tree *tree, cw_fault *fault) {
-  uint8_t *bytes = tokenizer->bytes;
-  for (uint32_t byte = 0; byte < 256; byte++) {
-    uint32_t token = tokenizer->special_count + byte;
-    bytes[byte] = (uint8_t)byte;
-    tree->node_of[token] = byte;
-    tree->token_of[byte] = token;
-  }
-  tree->nodes = 256;
-  for (uint32_t token = tokenizer->first_merge; token < tokenizer->size; token++) CW_TRY(add_merge(tokenizer, tree, token, fault));
-  find_prefixes(tokenizer, tree);
+  uint64_t head = cw_vocabulary_head(bytes, size, size + 8);
+  key = cw_vocabulary_key(bytes, size, head);
+  uint32_t bit = cw_vocabulary_slot(key, tokenizer->tokens_shift - CW_FILTER_LOG2);
+  tokenizer->filter[bit / 64] |= (uint64_t)1 << bit % 64;
+  slot = cw_vocabulary_slot(key, tokenizer->tokens_shift);
+  mask = UINT32_MAX >> (tokenizer->tokens_shift - 32);
+  while (tokenizer->tokens[slot].size != 0) slot = (slot + 1) & mask;
+  tokenizer->tokens[slot] = (struct cw_token_slot){head, token, size};
+  if (size - 1 > tokenizer->longest[bytes[0]]) tokenizer->longest[bytes[0]] = (uint8_t)(size - 1);
   return CW_OK;
 }
 
 cw_status cw_vocabulary_build(struct cw_tokenizer *tokenizer, const uint8_t *merges, cw_fault *fault) {
   size_t size = tokenizer->size;
-  uint32_t nodes;
-  uint32_t *words = tokenizer->tables[0] = malloc((4 * size + 1) * sizeof *words);
+  uint32_t *words = tokenizer->tables[0] = malloc((3 * size + 1) * sizeof *words);
   if (words == NULL) return cw_fault_set(fault, CW_E_MEMORY, "tokenizer: no memory for %zu tokens", size);
   tokenizer->parts = (uint32_t(*)[2])words;
-  tokenizer->shorter = words + 2 * size;
-  tokenizer->start = words + 3 * size;
-  tokenizer->start[0] = 0;
-  CW_TRY(read_merges(tokenizer, merges, &nodes, fault));
+  tokenizer->start = words + 2 * size;
+  CW_TRY(read_merges(tokenizer, merges, fault));
 
-  uint32_t pairs_log2 = slots_log2(tokenizer->size - tokenizer->first_merge), edges_log2 = slots_log2(nodes);
-  size_t pairs_size = sizeof(uint64_t) << pairs_log2, edges_size = sizeof(uint64_t) << edges_log2;
-  uint8_t *block = tokenizer->tables[1] = malloc(pairs_size + edges_size + nodes * sizeof(uint32_t) + tokenizer->start[size]);
-  struct tree tree = {.node_of = malloc((size + 2 * (size_t)nodes) * sizeof(uint32_t))};
-  if (block == NULL || tree.node_of == NULL) {
-    free(tree.node_of);
-    return cw_fault_set(fault, CW_E_MEMORY, "tokenizer: no memory for %zu tokens", size);
-  }
-  memset(block, 0xFF, pairs_size + edges_size);
-  tokenizer->pairs = (uint64_t *)block;
-  tokenizer->edges = (uint64_t *)(block + pairs_size);
-  tokenizer->longest = (uint32_t *)(block + pairs_size + edges_size);
-  tokenizer->bytes = (uint8_t *)(tokenizer->longest + nodes);
-  tokenizer->pairs_shift = 64 - pairs_log2;
-  tokenizer->edges_shift = 64 - edges_log2;
-  tree.token_of = tree.node_of + size;
-  tree.parent = tree.token_of + nodes;
-  cw_status status = build(tokenizer, &tree, fault);
-  free(tree.node_of);
-  return status;
+  uint32_t slots = slots_log2(tokenizer->size - tokenizer->first_merge);
+  size_t pairs_size = sizeof(uint64_t) << slots, tokens_size = sizeof(struct cw_token_slot) << slots, filter_size = (size_t)1 << (slots + CW_FILTER_LOG2 - 3);
+  uint8_t *block = tokenizer->tables[1] = calloc(1, tokens_size + filter_size + pairs_size + tokenizer->start[size] + 8);
+  if (block == NULL) return cw_fault_set(fault, CW_E_MEMORY, "tokenizer: no memory for %zu tokens", size);
+  tokenizer->tokens = (struct cw_token_slot *)block;
+  tokenizer->filter = (uint64_t *)(block + tokens_size);
+  tokenizer->pairs = memset(block + tokens_size + filter_size, 0xFF, pairs_size);
+  tokenizer->bytes = (uint8_t *)tokenizer->pairs + pairs_size;
+  tokenizer->pairs_shift = tokenizer->tokens_shift = 64 - slots;
+  for (uint32_t byte = 0; byte < 256; byte++) tokenizer->bytes[byte] = (uint8_t)byte;
+  for (uint32_t token = tokenizer->first_merge; token < tokenizer->size; token++) CW_TRY(add_merge(tokenizer, token, fault));
+  return CW_OK;
 }
 
 void cw_vocabulary_free(struct cw_tokenizer *tokenizer) {
