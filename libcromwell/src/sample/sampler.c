@@ -134,6 +134,13 @@ static size_t position_at(const float *w, size_t count, double u) {
   return chosen;
 }
 
+/* Candidates so light that all of them together weigh less than what top-p leaves out go first: most of a vocabulary, cheaply. */
+static void keep_top_p(cw_sampler *s, cw_candidates *c) {
+  double total = cw_sum(c->w, c->count), out = (1.0 - s->sampling.top_p) * total;
+  cw_cut_below(c, (float)(0.999 * out / (double)c->count));
+  cw_cut(c, 1, s->sampling.top_p * total, s->at, s->bucket);
+}
+
 /* Draws from x; `best` is its largest value. */
 static int32_t draw(cw_sampler *s, float best) {
   const cw_sampling *o = &s->sampling;
@@ -145,7 +152,7 @@ static int32_t draw(cw_sampler *s, float best) {
   if (o->top_k > 0 && (size_t)o->top_k < c.count) cw_cut(&c, 0, o->top_k, s->at, s->bucket);
   memcpy(c.w, c.d, c.count * sizeof *c.w);
   s->kernels->exp(c.w, c.count);
-  if (o->top_p < 1) cw_cut(&c, 1, o->top_p * cw_sum(c.w, c.count), s->at, s->bucket);
+  if (o->top_p < 1) keep_top_p(s, &c);
   if (o->min_p > 0) cw_cut_below(&c, o->min_p); /* the best candidate weighs exactly 1 */
   return c.id[position_at(c.w, c.count, cw_uniform(o->seed, s->draws++))];
 }
