@@ -28,6 +28,7 @@ from training import checkpoint as checkpoints
 from training import config as configs
 from training.batches import DataError, Documents
 from training.losses import collapse_figures, jepa_loss, token_loss
+from training.model.initial import can_copy, start_copying
 from training.model.model import Model
 from training.optimizer import MuonAdamW, OptimizerSettings
 from training.processes import Processes
@@ -85,6 +86,8 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.config, self.settings, self.documents = config, settings, documents
         self.model = Model(config)
+        if can_copy(self.model):
+            start_copying(self.model)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         rates = OptimizerSettings(matrix_rate=settings.matrix_rate, other_rate=settings.other_rate)
         self.processes = Processes()

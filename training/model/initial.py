@@ -1,0 +1,129 @@
+"""Initial weights that copy: "what followed these last tokens before follows them again".
+
+Edits mostly repeat their region. Left to chance, a model finds such an induction circuit only after a plateau at the frequencies of
+single tokens; given it, training starts from copying and learns where to deviate (training/LOG.md has the curves). Nothing is
+frozen. The circuit, for the ORDER last tokens:
+
+    embedding         a row is the same values u in even and in odd channels; token_shift adds the previous token's to the odd ones,
+                      so that their difference is the previous token's u
+    language layer 0  heads that look 1, 2, .. positions back by RoPE alone fetch the u of tokens before the previous one
+    text_proj         three codes leave each position: u itself, a sum of u of the last ORDER tokens (`ends`, each through its own
+                      rotation), and the same sum for the ORDER tokens before this one (`follows`)
+    in_proj           writes the codes as differences of neighbouring channels: to the head, whose rows have equal neighbours,
+                      they are invisible
+    AR layer 0        queries are `ends`, keys `follows`, values u: a position finds where its last tokens stood before, and writes
+                      the token found there in equal neighbours, which the head reads"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from training.model.model import Model
+
+EMBEDDING_STD = 0.5
+"""Muon's updates have singular values near the rate whatever the gradient: a residual stream of this size is not drowned by the
+first layers' outputs within a few steps; one of 0.05 is."""
+
+FINAL_NORM = 0.17  # of ar.norm: logits of what is copied begin near 13 at width 256
+ORDER = 4  # tokens that must agree for a full match
+SHARES = (1.0, 0.8, 0.65, 0.5)  # in a code, of the last token and those before it
+SLOW = 18 / 32  # RoPE pairs from this share on turn by less than a radian within 180 positions (base 10,000): they match tokens
+FAST = 7 / 32  # pairs up to this share tell neighbouring positions apart: they look back
+BACK_SHARPNESS = 2.5  # of q_norm and k_norm where heads look back
+MATCH_SHARPNESS = 1.5  # of q_norm and k_norm where codes are matched: a full match scores 1.5^2 sqrt(head_dim)
+OUTPUT_GAIN = 3.5  # of the copying heads together, so that what is copied outweighs the token at hand
+
+
+def can_copy(model: Model) -> bool:
+    """Whether the switches and sizes have room for the circuit."""
+    config = model.config
+    language, ar = config.language, config.ar
+    kept, code = _sizes(model)
+    fits = kept + 2 * code <= min(config.fusion.hidden, ar.hidden // 2) and code + 1 <= language.hidden // 2 - kept
+    return config.tie_embeddings and config.token_shift and config.qk_norm and language.heads >= ORDER - 1 and fits
+
+
+@torch.no_grad()
+def start_copying(model: Model) -> None:
+    """Sets the embedding, language layer 0, fusion.text_proj, ar.in_proj, AR layer 0 and ar.norm to the circuit above."""
+    config = model.config
+    width, base = config.language.hidden, config.rope_base
+    kept, code = _sizes(model)
+    basis = orthonormal(width // 2, width // 2)
+    travel, spare = basis[:kept], basis[kept:]
+
+    # Rows: mostly in the directions that travel, a little elsewhere, and one direction the same for all, which is how a head that
+    # looks back gets a query that does not depend on the token.
+    u = torch.randn(config.vocab_size, kept) @ travel + 0.2 * torch.randn(config.vocab_size, len(spare)) @ spare
+    u = u - torch.outer(u @ spare[0], spare[0]) + 2.0 * spare[0]
+    model.embed.weight.copy_(EMBEDDING_STD * u.repeat_interleave(2, dim=1))
+    now, before, always = torch.zeros(kept, width), torch.zeros(kept, width), torch.zeros(width)
+    now[:, 0::2] = travel
+    before[:, 0::2], before[:, 1::2] = -travel, travel
+    always[0::2] = spare[0]
+    pair = torch.randint(0, config.vocab_size, (2, 4096))
+    scale = (model.embed.weight[pair[0]] + model.embed.shift * model.embed.weight[pair[1]]).square().mean().sqrt()
+
+    turns = [orthonormal(code, kept) * share for share in SHARES]
+    # Two slots in spare channels: what earlier tokens add to `ends`, and to `follows`.
+    slots = torch.zeros(2 * code, width)
+    slots[:code, 0::2], slots[code:, 1::2] = spare[1 : code + 1], spare[1 : code + 1]
+    layer, size = model.language.layers[0], config.language.head_dim
+    fast = torch.arange(int(size // 2 * FAST))
+    rate = base ** (-2.0 * fast / size)
+    layer.wk[:size].zero_()
+    layer.wk[fast] = always
+    layer.wv[:size].zero_()
+    layer.wv[:kept] = before
+    for back in range(1, ORDER):
+        head = back - 1
+        queries = layer.wq[head * size : (head + 1) * size].zero_()
+        queries[fast] = (rate * back).cos()[:, None] * always
+        queries[fast + size // 2] = -(rate * back).sin()[:, None] * always
+        # Looking `back` positions back gives the token 1 + back before this one.
+        add = torch.zeros(2 * code, kept)
+        if back + 1 < ORDER:
+            add[:code] = turns[back + 1]
+        add[code:] = turns[back]
+        layer.wo[:, head * size : head * size + kept] = scale * slots.T @ add
+    layer.q_norm.fill_(BACK_SHARPNESS)
+    layer.k_norm.fill_(BACK_SHARPNESS)
+
+    ends = turns[0] @ now + turns[1] @ before + slots[:code]
+    follows = turns[0] @ before + slots[code:]
+    codes = torch.cat((now, ends, follows))
+    model.fusion.text_proj[: len(codes)] = codes
+    place = torch.arange(len(codes))
+    model.ar.in_proj.zero_()
+    model.ar.in_proj[2 * place, place], model.ar.in_proj[2 * place + 1, place] = 1.0, -1.0
+
+    read = torch.zeros(len(codes), width)
+    read[place, 2 * place], read[place, 2 * place + 1] = 0.5**0.5, -(0.5**0.5)
+    now, ends, follows = read.split((kept, code, code))
+    layer, size = model.ar.layers[0], config.ar.head_dim
+    slow = torch.arange(size // 2 - code // 2, size // 2)
+    slow = torch.cat((slow, slow + size // 2))
+    layer.wk[:size].mul_(0.05)
+    layer.wk[slow] = follows
+    layer.wv[:kept] = now
+    copying = max(1, config.ar.heads // config.ar.kv_heads // 2)
+    for head in range(copying):
+        queries = layer.wq[head * size : (head + 1) * size].mul_(0.05)
+        queries[slow] = ends
+        layer.wo[:, head * size : head * size + kept] = OUTPUT_GAIN / copying * travel.T.repeat_interleave(2, dim=0)
+    layer.q_norm.fill_(MATCH_SHARPNESS)
+    layer.k_norm.fill_(MATCH_SHARPNESS)
+    model.ar.norm.fill_(FINAL_NORM)
+
+
+def _sizes(model: Model) -> tuple[int, int]:
+    """Directions of u that travel; channels of `ends` and of `follows`, which are those of a head's slow RoPE pairs."""
+    config = model.config
+    size = config.ar.head_dim
+    return min(config.language.hidden // 4, config.language.head_dim, size), 2 * (size // 2 - int(size // 2 * SLOW))
+
+
+def orthonormal(rows: int, columns: int) -> Tensor:
+    """[rows, columns] with orthonormal rows, rows <= columns."""
+    return torch.linalg.qr(torch.randn(columns, rows)).Q.T.contiguous()
