@@ -234,7 +234,8 @@ def pack(checkpoint: Mapping[str, np.ndarray], config: Mapping[str, Any], tokeni
         at += len(data[-1])
     sections = (config_section(config), text, tokenizer, table)
     section_table = b"".join(
-        SECTION.pack(kind, 0, offset, len(section), checksum64(section)) for kind, (offset, section) in enumerate(zip(offsets, sections, strict=True), 1)
+        SECTION.pack(kind, 0, offset, len(section), checksum64(section))
+        for kind, (offset, section) in enumerate(zip(offsets, sections, strict=True), 1)
     )
     header = HEADER.pack(MAGIC, VERSION, len(sections), at, checksum64(section_table))
     out = bytearray(header + struct.pack("<Q", checksum64(header)) + section_table)

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -89,14 +90,19 @@ cw_status cw_pool_open(uint32_t threads, cw_pool **out) {
   pool->started = 0;
   pthread_mutex_init(&pool->lock, NULL);
   pthread_cond_init(&pool->wake, NULL);
+  sigset_t every, before; /* signals are for the program's own threads */
+  sigfillset(&every);
+  pthread_sigmask(SIG_SETMASK, &every, &before);
   for (uint32_t i = 0; i + 1 < threads; i++) {
     pool->member[i].pool = pool;
     pool->member[i].worker = i + 1;
-    if (pthread_create(&pool->member[i].thread, NULL, member_main, &pool->member[i]) != 0) {
-      cw_pool_close(pool);
-      return CW_E_MEMORY;
-    }
+    if (pthread_create(&pool->member[i].thread, NULL, member_main, &pool->member[i]) != 0) break;
     pool->started++;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (pool->started + 1 < threads) {
+    cw_pool_close(pool);
+    return CW_E_MEMORY;
   }
   *out = pool;
   return CW_OK;

@@ -111,7 +111,8 @@ static cw_status open_session(cw_session *s, uint32_t threads) {
 }
 
 cw_status cw_session_open(const cw_model *model, const cw_session_options *options, cw_session **out, cw_fault *fault) {
-  if (model == NULL || options == NULL || out == NULL) return cw_fault_set(fault, CW_E_ARGUMENT, "no model, no options or nowhere to put the session");
+  if (model == NULL || options == NULL || out == NULL)
+    return cw_fault_set(fault, CW_E_ARGUMENT, "no model, no options or nowhere to put the session");
   const cw_config *config = &model->config;
   if (options->max_tokens < 1 || options->max_tokens > config->max_positions)
     return cw_fault_set(fault, CW_E_ARGUMENT, "max_tokens is %u, expected 1 to %u", options->max_tokens, config->max_positions);
@@ -144,7 +145,7 @@ void cw_session_close(cw_session *session) {
 
 const cw_model *cw_session_model(const cw_session *session) { return session->model; }
 
-uint32_t cw_session_length(const cw_session *session) { return session->length; }
+uint32_t cw_session_length(const cw_session *session) { return session == NULL ? 0 : session->length; }
 
 /* Non-zero when an image waits for its <IMAGE> token. */
 static int image_waits(const cw_session *s) { return s->image_count > 0 && s->images[s->image_count - 1].position == s->length; }
@@ -222,6 +223,7 @@ cw_status cw_session_joint(const cw_session *s, uint32_t first, uint32_t count, 
 }
 
 void cw_session_trace(cw_session *session, cw_trace_fn trace, void *user) {
+  if (session == NULL) return;
   session->run.trace = trace;
   session->run.trace_user = user;
 }

@@ -41,6 +41,19 @@ static inline __attribute__((always_inline)) __m256 weights(const int8_t *at, __
   return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)), scale);
 }
 
+/* One step along k over COUNT panels. */
+static inline __attribute__((always_inline)) void q8_step(const float *x, size_t depth, const int8_t *panels, size_t k, __m256 scale[2][2],
+                                                          __m256 sum[2][2], const int COUNT) {
+  __m256 value = _mm256_broadcast_ss(x + k);
+#pragma GCC unroll 2
+  for (int p = 0; p < COUNT; p++) {
+    const int8_t *w = panels + ((size_t)p * depth + k) * CW_PANEL;
+    sum[p][0] = _mm256_fmadd_ps(value, weights(w, scale[p][0]), sum[p][0]);
+    sum[p][1] = _mm256_fmadd_ps(value, weights(w + 8, scale[p][1]), sum[p][1]);
+  }
+}
+
+/* COUNT panels, while the next COUNT are fetched: a panel is about a page, where the hardware's own prefetching stops. */
 static inline __attribute__((always_inline)) void q8_panels(const float *x, size_t depth, const int8_t *panels, const float *scales,
                                                             float *y, int add, const int COUNT) {
   size_t groups = (depth + CW_GROUP - 1) / CW_GROUP;
@@ -55,15 +68,13 @@ static inline __attribute__((always_inline)) void q8_panels(const float *x, size
       scale[p][0] = _mm256_loadu_ps(scales + ((size_t)p * groups + group) * CW_PANEL);
       scale[p][1] = _mm256_loadu_ps(scales + ((size_t)p * groups + group) * CW_PANEL + 8);
     }
-    for (; k < end; k++) {
-      __m256 value = _mm256_broadcast_ss(x + k);
+    for (; k + 4 <= end; k += 4) { /* a cache line of each panel */
 #pragma GCC unroll 2
-      for (int p = 0; p < COUNT; p++) {
-        const int8_t *w = panels + ((size_t)p * depth + k) * CW_PANEL;
-        sum[p][0] = _mm256_fmadd_ps(value, weights(w, scale[p][0]), sum[p][0]);
-        sum[p][1] = _mm256_fmadd_ps(value, weights(w + 8, scale[p][1]), sum[p][1]);
-      }
+      for (int p = 0; p < COUNT; p++) _mm_prefetch((const char *)panels + ((size_t)(p + COUNT) * depth + k) * CW_PANEL, _MM_HINT_T0);
+#pragma GCC unroll 4
+      for (size_t step = 0; step < 4; step++) q8_step(x, depth, panels, k + step, scale, sum, COUNT);
     }
+    for (; k < end; k++) q8_step(x, depth, panels, k, scale, sum, COUNT);
   }
 #pragma GCC unroll 2
   for (int p = 0; p < COUNT; p++) {
