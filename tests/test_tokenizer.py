@@ -90,6 +90,22 @@ def test_random_bytes_as_the_library(library: training.Tokenizer, native: bindin
     assert training.differences(library, native, texts) == []
 
 
+@pytest.mark.parametrize("unit", [b"e", b"\n", b"ab", b" ", b"=-", b"\xff"])
+def test_a_megabyte_of_one_piece_as_the_library(library: training.Tokenizer, native: binding.Tokenizer, unit: bytes) -> None:
+    assert training.differences(library, native, [unit * (2**20 // len(unit))]) == []
+
+
+def test_the_tokenizer_of_the_shipped_model(code: list[bytes]) -> None:
+    path = Path(binding.default_model_path())
+    if not path.exists():
+        pytest.skip("this build has no default model")
+    with binding.Model(str(path)) as model:
+        library = training.load(path)
+        assert library.vocabulary.specials == SPECIAL_TOKENS
+        assert training.reachable(library.vocabulary) == library.vocabulary
+        assert training.differences(library, model.tokenizer, code[: len(code) // 2]) == []
+
+
 @settings(deadline=None, max_examples=100)
 @given(data=st.binary(max_size=400) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_any_bytes(library: training.Tokenizer, native: binding.Tokenizer, data: bytes) -> None:
@@ -146,7 +162,7 @@ def test_truncated_sections_are_refused(section: bytes) -> None:
 
 def test_changed_sections_are_refused(section: bytes) -> None:
     chance = random.Random(3)
-    for _ in range(400):
+    for _ in range(150):
         damaged = bytearray(section)
         damaged[chance.randrange(len(section) if chance.random() < 0.5 else 300)] ^= 1 << chance.randrange(8)
         assert refused(bytes(damaged))

@@ -1,12 +1,12 @@
 """The tokenizer: byte-level BPE over code-aware pieces (docs/tokenizer.md).
 
     python -m training.tokenizer train --out DIR --vocab 16384 PATH...     writes DIR/tokenizer.json and DIR/tokenizer.bin
-    python -m training.tokenizer measure DIR PATH...                       bytes per token on the files under PATH
-    python -m training.tokenizer compare DIR --bytes 50000000 PATH...      libcromwell against the tokenizers library
+    python -m training.tokenizer measure TOKENIZER PATH...                 bytes per token on the files under PATH
+    python -m training.tokenizer compare TOKENIZER --bytes 50000000 PATH...   libcromwell against the tokenizers library
 
-A PATH is a file or a folder (its .py, .md, .rst and .txt files). `tokenizer.bin` is the section that a model pack carries and
-libcromwell reads; `tokenizer.json` is the same tokenizer for the `tokenizers` library, where a byte is the character of the same
-number (latin-1), so that any bytes can be encoded.
+A PATH is a file or a folder (its .py, .md, .rst and .txt files); a TOKENIZER is tokenizer.bin, its folder, or a model pack.
+`tokenizer.bin` is the section that a model pack carries and libcromwell reads; `tokenizer.json` is the same tokenizer for the
+`tokenizers` library, where a byte is the character of the same number (latin-1), so that any bytes can be encoded.
 """
 
 from __future__ import annotations
@@ -186,10 +186,17 @@ def from_section(data: bytes) -> Tokenizer:
     return Tokenizer(read_section(data))
 
 
+def packed_section(pack: bytes) -> bytes:
+    """The tokenizer section of a model pack (docs/pack.md): the third of the section table."""
+    offset, size = struct.unpack_from("<QQ", pack, 64 + 2 * 32 + 8)
+    return pack[offset : offset + size]
+
+
 def load(path: str | os.PathLike[str]) -> Tokenizer:
-    """The tokenizer of a file tokenizer.bin, or of the folder that holds it."""
+    """The tokenizer of a file tokenizer.bin, of the folder that holds it, or of a model pack."""
     path = Path(path)
-    return from_section((path / "tokenizer.bin" if path.is_dir() else path).read_bytes())
+    data = (path / "tokenizer.bin" if path.is_dir() else path).read_bytes()
+    return from_section(packed_section(data) if data.startswith(b"CROMPACK") else data)
 
 
 # ---- training -------------------------------------------------------------------------------------------------------

@@ -312,9 +312,9 @@ static void test_threads(const cw_tokenizer *tokenizer) {
   }
 }
 
-/* Runs of few letters, whole pieces of a megabyte: 16 times the text may take at most 64 times as long (quadratic: 256). */
+/* Runs of few letters, whole pieces of a quarter megabyte: 16 times the text may take at most 64 times as long (quadratic: 256). */
 static void test_long_runs(const cw_tokenizer *tokenizer) {
-  enum { LONG = 1 << 20, SHORT = LONG / 16 };
+  enum { LONG = 1 << 18, SHORT = LONG / 16 };
   static const char *const patterns[] = {"a", "ab", "aab", "abcdbca", "\n", " ", "=", "\xff", " a", "\t "};
   uint8_t *text = malloc(LONG);
   int32_t *ids = malloc(LONG * sizeof *ids);
