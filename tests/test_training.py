@@ -199,7 +199,7 @@ def test_a_batch_scores_exactly_the_marked_tokens(folder):
 
 def test_long_documents_are_cut_only_where_all_is_scored(tmp_path):
     numpy.save(tmp_path / "tokens.npy", numpy.arange(60, dtype=numpy.uint16))
-    numpy.save(tmp_path / "docs.npy", numpy.array([[0, 0, 20], [20, 30, 40], [40, 45, 50]]))
+    numpy.save(tmp_path / "docs.npy", numpy.array([[0, 1, 20], [20, 30, 40], [40, 45, 50]]))
     numpy.save(tmp_path / "kinds.npy", numpy.zeros(3, dtype=numpy.uint8))
     (tmp_path / "index.json").write_text("{}")
     documents = Documents(tmp_path, 12)

@@ -59,7 +59,7 @@ class Documents:
         if len(docs) == 0 or (self.start > self.scored).any() or (self.scored >= self.end).any() or self.end.max() > len(self.tokens):
             raise DataError(f"{folder}: docs.npy: no documents, or one out of order or out of range")
         too_long = self.end - self.start > max_tokens
-        cut = too_long & (self.scored == self.start)
+        cut = too_long & (self.scored - self.start <= 1)  # plain text: nothing is there to be read only
         self.end[cut] = self.start[cut] + max_tokens
         self.usable = numpy.flatnonzero(~too_long | cut)
         self.left_out = int((too_long & ~cut).sum())
