@@ -90,6 +90,13 @@ def test_temperatures_and_seeds():
     assert Sampling(seed=7).seed_of(1) == 14818979533484651488
 
 
+def test_an_answer_in_circles_is_ended_early():
+    guard = decode._LoopGuard([1, 2, 3], None)
+    assert [guard.token(token) for token in [7, 8, 9] * 100].index(True) == decode.GUARD_TOKENS - 1
+    guard = decode._LoopGuard([1, 2, 3], None)
+    assert not any(guard.token(token) for token in range(100, 1000))
+
+
 def test_the_room_for_an_answer():
     open_, close = SPECIAL_TOKENS.index("<EDIT>"), SPECIAL_TOKENS.index("</EDIT>")
     tokens = [50, open_, *[60] * 100, close, 51]

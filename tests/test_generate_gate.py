@@ -35,6 +35,7 @@ def test_refused(new, reason):
 
 def test_cut_off_and_special_tokens_are_refused():
     assert refusal(b"    return a + 2\n", stop="length") == "cut off after 4 tokens"
+    assert refusal(b"    return a + 2\n", [60] * 40, stop="length") == "repeats itself"
     assert refusal(b"    return a + 2\n", [100, SPECIAL_TOKENS.index("<FILE>")]) == "holds a special token"
 
 

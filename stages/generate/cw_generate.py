@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from cromwell.contract.prefix import Pixels
     from cromwell.generate.decode import Sampling
 
+TAIL = 0.1
+"""Default --min-p. Most tokens of an edit are certain; without it a long answer draws one from the tail somewhere, and is spoilt."""
 SPACE = "edit"
 """Space of the cache that holds whole results."""
 
@@ -45,8 +47,8 @@ def _finite(_ctx: click.Context, parameter: click.Parameter, value: float | None
               help="draw from the N likeliest tokens; 0 from all")
 @click.option("--top-p", metavar="P", type=click.FloatRange(0, 1, min_open=True), callback=_finite, default=1.0,
               help="draw from the likeliest tokens that make up P")
-@click.option("--min-p", metavar="P", type=click.FloatRange(0, 1, max_open=True), callback=_finite, default=0.0,
-              help="draw from tokens at least P times as likely as the likeliest")
+@click.option("--min-p", metavar="P", type=click.FloatRange(0, 1, max_open=True), callback=_finite, default=TAIL,
+              show_default=True, help="draw from tokens at least P times as likely as the likeliest; 0 is off")
 @click.option("--repetition-penalty", metavar="R", type=click.FloatRange(min=0, min_open=True), callback=_finite, default=1.0,
               help="make tokens of the answer so far less likely; 1 is off")
 @click.option("--seed", metavar="N", type=click.IntRange(0, (1 << 64) - 1), default=0, show_default=True, help="decides every draw")
@@ -165,7 +167,7 @@ def _generate(given: Artifact, name: str, model: Model, sampling: Sampling, cach
     if not accepted:
         found = ", ".join(dict.fromkeys(reasons)) if sampling.candidates > 1 else reasons[0]
         tries = [] if sampling.candidates > 1 else ["-n 8"]
-        tries += [f"--max-tokens {2 * room}"] if any(verdict["stop"] == "length" for verdict in verdicts) else []
+        tries += [f"--max-tokens {2 * room}"] if any(reason.startswith("cut off") for reason in reasons) else []
         raise CommandError(f"{meta['path']}:{region['start_line']}-{region['end_line']}: no acceptable edit found ({found})",
                            f"try {', '.join([*tries, 'fewer lines or other words'])}; --stream shows what was decoded", cli.EXIT_NO_EDIT)
     best = max(accepted, key=lambda number: (verdicts[number]["log_probability"], -number))

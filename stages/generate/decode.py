@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,12 +12,15 @@ from cromwell.contract.errors import CommandError
 from cromwell.contract.model_input import region_tokens
 from cromwell.contract.prefix import Pixels, feed_prompt
 from cromwell.contract.words import detail
+from cromwell.generate.gate import is_loop
 
 if TYPE_CHECKING:
     from cromwell.binding import Model, Session
 
 DRAWN_TEMPERATURE = 0.8
 """Temperature of the candidates after the first when none is given."""
+GUARD_TOKENS = 64
+"""How often an answer is looked at for a loop, in tokens."""
 ROOM_FACTOR, ROOM_TOKENS, ROOM_PICTURE_TOKENS = 2, 64, 512
 """Default length of an answer: twice the region and some; more with a picture, whose code need not be in the region yet."""
 
@@ -87,11 +91,25 @@ def drafts(model: Model, tokens: Sequence[int], pictures: Sequence[Pixels], room
             # The history of the repetition penalty is the answer alone: an edit mostly repeats its source.
             with binding.Sampler(model.info.vocab_size, room, sampling.temperature_of(number), sampling.top_k, sampling.top_p,
                                  sampling.min_p, sampling.repetition_penalty, seed=sampling.seed_of(number)) as sampler:
-                each = None if watch is None else lambda token, number=number: watch(number, token)
-                result = binding.generate(session, sampler, [end], stops, room, each)
+                guard = _LoopGuard(region_tokens(tokens), None if watch is None else functools.partial(watch, number))
+                result = binding.generate(session, sampler, [end], stops, room, guard.token)
             text = model.tokenizer.decode(result.ids)[:result.text_size]
             mean = result.log_probability / max(1, len(result.ids) + (result.reason == "token"))
             yield Draft(text, result.ids, result.reason, round(mean, 6))
+
+
+class _LoopGuard:
+    """Watches the tokens of one answer and ends it once it runs in circles, which the gate would refuse anyway."""
+
+    def __init__(self, region: Sequence[int], watch: Callable[[int], None] | None):
+        self.region, self.watch, self.tokens = region, watch, []
+
+    def token(self, token: int) -> bool:
+        """Takes the next token; True ends the answer."""
+        if self.watch is not None:
+            self.watch(token)
+        self.tokens.append(token)
+        return len(self.tokens) % GUARD_TOKENS == 0 and is_loop(self.region, self.tokens[-4 * GUARD_TOKENS:])
 
 
 def _back_to(session: Session, tokens: Sequence[int]) -> None:

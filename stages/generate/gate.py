@@ -13,6 +13,7 @@ from cromwell.contract.text import to_lf
 if TYPE_CHECKING:
     from tree_sitter import Node
 
+REPEATS = "repeats itself"
 # A loop: at least LOOP_COPIES of up to LOOP_PERIOD tokens in a row, LOOP_TOKENS in all; or LOOP_LINE_COPIES of a block of 3 lines or more.
 LOOP_PERIOD, LOOP_COPIES, LOOP_TOKENS = 32, 4, 32
 LOOP_LINES, LOOP_LINE_COPIES = range(3, 41), 3
@@ -74,9 +75,10 @@ class Gate:
         self._old_compiles = False
 
     def refusal(self, new: bytes, new_tokens: Sequence[int], stop: str) -> str | None:
-        """Why a replacement (with the file's line ends) is no edit, or None. `stop` says how its generation ended."""
-        if stop == "length":
-            return f"cut off after {len(new_tokens)} tokens"
+        """Why a replacement (with the file's line ends) is no edit, or None. `stop` says how its generation ended:
+        "token" or "string" by itself, "length" or "caller" before that."""
+        if stop in ("length", "caller"):
+            return REPEATS if is_loop(self.old_tokens, new_tokens) else f"cut off after {len(new_tokens)} tokens"
         if any(token < len(SPECIAL_TOKENS) for token in new_tokens):
             return "holds a special token"
         try:
@@ -90,7 +92,7 @@ class Gate:
         if new == self.old:
             return "unchanged"
         if is_loop(self.old_tokens, new_tokens) or repeats_block(to_lf(self.old, self.eol), to_lf(new, self.eol)):
-            return "repeats itself"
+            return REPEATS
         return "does not parse" if self._parses_worse(new) else None
 
     def _parses_worse(self, new: bytes) -> bool:

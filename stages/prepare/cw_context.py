@@ -10,6 +10,8 @@ from cromwell.contract import cli, settings
 
 TRAINED_TOKENS = 1024
 """Default budget: the model was trained on sequences of up to 1,024 tokens, answer included; longer prompts run, and get worse."""
+TRAINED_LINES = 40
+"""Lines of the longest regions in training."""
 AROUND_LINES = 6
 """Lines shown before and after the region; training shows up to 6."""
 
@@ -54,6 +56,9 @@ def app(target: str, message: str | None, message_file: str | None, images: tupl
     where = f"{file.path}:{settled.first_line}-{settled.last_line}"
     say = cli.message if settled.is_choice else cli.detail
     say(f"{where}: the lines to rewrite ({settled.how}){f'; {settled.left_out}' if settled.left_out else ''}")
+    line_count = settled.last_line - settled.first_line + 1
+    if line_count > TRAINED_LINES:
+        cli.message(f"{where}: {line_count} lines are many: the model was trained on up to {TRAINED_LINES}, mostly fewer than 25")
     for runner_up in settled.runners_up:
         cli.detail(f"{file.path}:{runner_up}")
 
