@@ -35,7 +35,11 @@ def pipe(binaries: Path, folder: Path, cache: Path) -> float:
         last = step is steps[-1]
         processes.append(
             subprocess.Popen(
-                [binaries / step[0], *step[1:]], cwd=folder, env=environment, stdin=source, stdout=subprocess.DEVNULL if last else subprocess.PIPE
+                [binaries / step[0], *step[1:]],
+                cwd=folder,
+                env=environment,
+                stdin=source,
+                stdout=subprocess.DEVNULL if last else subprocess.PIPE,
             )
         )
         if source is not subprocess.DEVNULL:
@@ -63,7 +67,8 @@ def main() -> int:
     binaries = arguments.bin.resolve()
     spec = importlib.util.find_spec("click.formatting")
     assert spec is not None and spec.origin is not None
-    times: dict[str, list[float]] = {name: [] for name in ("python -c pass", "main job, cold", "main job, hot", *(f"{c} --help" for c in COMMANDS))}
+    names = ("python -c pass", "main job, cold", "main job, hot", *(f"{command} --help" for command in COMMANDS))
+    times: dict[str, list[float]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as scratch:
         for run in range(arguments.runs):
             cache, folder = Path(scratch, f"cache-{run}"), Path(scratch, f"work-{run}")

@@ -110,7 +110,8 @@ def edits(arguments: argparse.Namespace) -> int:
                 for name in COLUMNS:
                     sums[kind][name] += figures[name]
             if arguments.failures and not figures["exact"]:
-                print(f"--- {example['kind']}: {example['instruction']}\n{example['region']}\n--- answered\n{answer}\n--- gold\n{example['new_region']}")
+                print(f"--- {example['kind']}: {example['instruction']}\n{example['region']}")
+                print(f"--- answered\n{answer}\n--- gold\n{example['new_region']}")
     kinds = sorted(counts, key=lambda kind: (kind == "all", kind))
     table = {kind: {"examples": counts[kind]} | {name: sums[kind][name] / counts[kind] for name in COLUMNS} for kind in kinds}
     if arguments.json:
@@ -123,7 +124,9 @@ def edits(arguments: argparse.Namespace) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("edits", help="held-out instruction edits")
     command.add_argument("edits", type=Path, help="JSON lines written by `python -m training.data heldout`")
