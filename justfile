@@ -19,9 +19,10 @@ build:
 test *ARGS: build
     PYTHONPATH=build/site {{python}} -m pytest {{ARGS}}
 
-# Time the main job
+# Time the main job, and the start of every command
 bench *ARGS:
     {{python}} benchmarks/main_job.py {{ARGS}}
+    {{python}} benchmarks/startup.py {{ARGS}}
 
 # Check style
 lint:

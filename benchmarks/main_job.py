@@ -21,7 +21,6 @@ import time
 from pathlib import Path
 
 INSTRUCTION = "rename col_count to columns"
-COMMANDS = ("cw-context", "cw-encode", "cw-generate", "cw-diff", "cw-apply", "cw-inspect")
 
 
 def pipe(binaries: Path, folder: Path, cache: Path) -> float:
@@ -67,7 +66,7 @@ def main() -> int:
     binaries = arguments.bin.resolve()
     spec = importlib.util.find_spec("click.formatting")
     assert spec is not None and spec.origin is not None
-    names = ("python -c pass", "main job, cold", "main job, hot", *(f"{command} --help" for command in COMMANDS))
+    names = ("python -c pass", "main job, cold", "main job, hot")
     times: dict[str, list[float]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as scratch:
         for run in range(arguments.runs):
@@ -77,8 +76,6 @@ def main() -> int:
             for name in ("main job, cold", "main job, hot"):
                 shutil.copy(spec.origin, folder / "formatting.py")
                 times[name].append(pipe(binaries, folder, cache))
-            for command in COMMANDS:
-                times[f"{command} --help"].append(process([binaries / command, "--help"]))
     bare = min(times["python -c pass"])
     rows = {
         name: {"min_ms": min(values), "median_ms": statistics.median(values), "max_ms": max(values), "x_bare": min(values) / bare}

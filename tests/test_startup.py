@@ -1,7 +1,4 @@
-"""Commands start fast: `--help`, and being ready for work, each within 8 times a bare interpreter's start; nothing heavy is loaded.
-
-Ready for work means that every module which a real run loads is loaded. All processes run from cached bytecode, as an installed
-package does, and the minimum of interleaved runs is taken, which the other load of a machine moves least."""
+"""A real run of each command loads nothing heavy; benchmarks/startup.py has the times."""
 
 from __future__ import annotations
 
@@ -10,7 +7,6 @@ import os
 import struct
 import subprocess
 import sys
-import time
 import zlib
 
 import pytest
@@ -23,9 +19,6 @@ COMMANDS = {
     "cw-context": "cromwell.prepare.cw_context", "cw-encode": "cromwell.encode.cw_encode", "cw-generate": "cromwell.generate.cw_generate",
     "cw-diff": "cromwell.apply.cw_diff", "cw-apply": "cromwell.apply.cw_apply", "cw-inspect": "cromwell.contract.cw_inspect",
 }
-BAR = 8.0
-ROUNDS, MOST_ROUNDS = 8, 40
-
 HEAVY = {"numpy", "torch", "rich", "typer", "asyncio", "PIL", "tokenizers", "safetensors", "tiktoken", "pygments", "unittest", "email",
          "http", "ssl", "socket", "multiprocessing", "concurrent", "importlib.metadata", "sqlite3", "xml", "ctypes", "cffi", "pytest"}
 
@@ -101,39 +94,3 @@ def test_nothing_heavy_is_loaded(modules, job):
     found = {heavy for heavy in HEAVY if heavy in modules[job]}
     assert found == ({"PIL"} if job == "picture" else set())
     assert "zstandard" in modules[job]  # the run did work
-
-
-def best_times(programs: dict[str, list[str]], environment: dict[str, str]) -> dict[str, float]:
-    """The minimum in seconds of interleaved runs of each program; more rounds while one is above the bar."""
-    best = dict.fromkeys(programs, 1e9)
-    for number in range(MOST_ROUNDS):
-        for name, arguments in programs.items():
-            start = time.perf_counter()
-            subprocess.run([sys.executable, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-            if number:  # the first round writes the bytecode
-                best[name] = min(best[name], time.perf_counter() - start)
-        if number >= ROUNDS and max(best.values()) < BAR * best["bare"]:
-            break
-    return best
-
-
-def assert_within_bar(best: dict[str, float]) -> None:
-    bare = best.pop("bare")
-    figures = {name: f"{seconds / bare:.1f}" for name, seconds in best.items()}
-    print(f"times a bare start of {bare * 1e3:.1f} ms:", figures)
-    assert max(best.values()) < BAR * bare, (bare, figures)
-
-
-def test_help_is_within_the_bar(environment):
-    programs = {name: ["-c", PROGRAM.format(name=name, module=module), "--help"] for name, module in COMMANDS.items()}
-    assert_within_bar(best_times({"bare": ["-c", "pass"], **programs}, environment))
-
-
-def test_readiness_is_within_the_bar(environment, modules):
-    programs = {}
-    for name, module in COMMANDS.items():
-        needed = [loaded for loaded in modules[name] if not loaded.startswith(("__main__", "_distutils"))]
-        wanted = ", ".join(repr(loaded) for loaded in needed)
-        work = f"import importlib, os, {module}\nfor name in [{wanted}]: importlib.import_module(name)\nos._exit(0)"
-        programs[name] = ["-c", work]
-    assert_within_bar(best_times({"bare": ["-c", "pass"], **programs}, environment))
