@@ -20,9 +20,9 @@ test *ARGS: build
     PYTHONPATH=build/site {{python}} -m pytest {{ARGS}}
 
 # Time the main job, and the start of every command
-bench *ARGS:
-    {{python}} benchmarks/main_job.py {{ARGS}}
-    {{python}} benchmarks/startup.py {{ARGS}}
+bench:
+    {{python}} benchmarks/main_job.py
+    {{python}} benchmarks/startup.py
 
 # Check style
 lint:
