@@ -37,7 +37,8 @@ def test_span_of_no_lines_is_empty():
 
 
 @pytest.mark.parametrize(("raw", "words"), [
-    ("a\n".encode("utf-16"), "UTF-16"), (b"a\0b\n", "binary"), (b"ok\ncaf\xe9\n", "byte 0xe9 at offset 6 (line 2)"),
+    ("a\n".encode("utf-16"), "UTF-16"), ("a\n".encode("utf-32"), "UTF-32"), (b"\0\0\xfe\xff\0\0\0a", "UTF-32"),
+    (b"a\0b\n", "binary"), (b"ok\ncaf\xe9\n", "byte 0xe9 at offset 6 (line 2)"),
     (b"\xc0\x80", "not UTF-8"), (b"\xed\xa0\x80", "not UTF-8"),
 ])
 def test_refused(raw, words):

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from cromwell.contract.errors import CommandError
 
 BOM = b"\xef\xbb\xbf"
-UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+MARKS = ((b"\xff\xfe\0\0", "UTF-32"), (b"\0\0\xfe\xff", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
+"""Byte-order marks of other encodings; the longer ones first, since one begins another."""
 
 
 class Text(NamedTuple):
@@ -62,18 +63,19 @@ def read_text(raw: bytes, name: str) -> Text:
     """The lines of a file called `name` in messages.
 
     Raises CommandError (exit 2) when it is binary or not UTF-8."""
-    if raw.startswith(UTF16_MARKS):
-        raise CommandError(f"{name}: unknown encoding: it starts like UTF-16, expected UTF-8",
-                           f"convert it: iconv -f UTF-16 -t UTF-8 {name}")
+    for mark, encoding in MARKS:
+        if raw.startswith(mark):
+            raise CommandError(f"{name}: unknown encoding: it starts like {encoding}, expected UTF-8",
+                               f"convert it: iconv -f {encoding} -t UTF-8")
     nul = raw.find(b"\0")
     if nul >= 0:
-        raise CommandError(f"{name}: a binary file: NUL byte at offset {nul}", "give a source file in UTF-8")
+        raise CommandError(f"{name}: a binary file: NUL byte at offset {nul}", "give text in UTF-8")
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as fault:
         line = raw.count(b"\n", 0, fault.start) + 1
         raise CommandError(f"{name}: unknown encoding: byte 0x{raw[fault.start]:02x} at offset {fault.start} (line {line}) is not UTF-8",
-                           f"convert it if you know its encoding: iconv -f LATIN1 -t UTF-8 {name}") from None
+                           "convert it if you know its encoding: iconv -f LATIN1 -t UTF-8") from None
     first = len(BOM) if raw.startswith(BOM) else 0
     eol = line_ends(raw)
     end_mark = re.compile(b"\r" if eol == "cr" else b"\n")
