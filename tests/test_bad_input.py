@@ -75,6 +75,8 @@ def assert_refused(result: tuple[int, bytes, str], *words: str, code: int = 2) -
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (["gone.py:1-2", "-m", "x"], ["gone.py", "no such file"]),
+    (["", "-m", "x"], ["'': no such file"]),
+    (["app.py:1-2", "-m", "x", "-o", ""], ["'': Is a directory"]),
     ([".", "-m", "x"], [".", "is a folder"]),
     (["app.py:1-2"], ["no instruction"]),
     (["app.py:1-2", "-m", ""], ["instruction is empty"]),
@@ -114,16 +116,17 @@ def test_context(folder, run, arguments, words):
     ("binary.py", b"a = 1\n\0\n", ["binary"]),
     ("utf16.py", "a = 1\n".encode("utf-16"), ["UTF-16"]),
     ("latin1.py", b"# caf\xe9\n", ["0xe9", "line 1"]),
-    ("cut.png", None, ["cut.png", "damaged picture"]),
+    ("cut.png", slice(2000), ["cut.png", "damaged picture"]),
+    ("tail.png", slice(-6), ["tail.png", "damaged picture"]),
     ("broken.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 40, ["broken.png", "picture"]),
     ("bomb.png", "bomb", ["bomb.png", "pixels"]),
 ])
 def test_context_contents(folder, run, name, data, words):
-    if name == "cut.png":
+    if isinstance(data, slice):
         from PIL import Image
 
         Image.effect_noise((300, 300), 50).save(folder / "whole.png")
-        data = (folder / "whole.png").read_bytes()[:2000]
+        data = (folder / "whole.png").read_bytes()[data]
     elif data == "bomb":
         header = b"IHDR" + struct.pack(">IIBBBBB", 60000, 60000, 1, 0, 0, 0, 0)
         data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header)) + b"\0\0\0\0IDAT"

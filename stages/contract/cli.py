@@ -207,7 +207,7 @@ def open_input(path: str) -> BinaryIO:
     try:
         stream = open(path, "rb")
     except FileNotFoundError:
-        raise CommandError(f"{path}: no such file", "check the name and the current folder") from None
+        raise CommandError(f"{path or repr(path)}: no such file", "check the name and the current folder") from None
     except IsADirectoryError:
         raise CommandError(f"{path}: is a folder", "name a file in it") from None
     except PermissionError:
@@ -236,7 +236,7 @@ def output(path: str | None, binary: bool) -> Iterator[BinaryIO]:
         temporary = f"{target}.{os.getpid()}.tmp"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}", "name a file in a folder you may write to") from None
+        raise CommandError(f"{path or repr(path)}: {error.strerror}", "name a file in a folder you may write to") from None
     try:
         with os.fdopen(descriptor, "wb") as stream:
             yield stream

@@ -13,6 +13,7 @@ from cromwell.contract.errors import CommandError
 MAX_PIXELS = 40_000_000
 """A decoded picture stays under 120 MB; the model sees 16 tiles of 256x256, a million pixels."""
 SHRINK = f"shrink it to at most {MAX_PIXELS // 1_000_000} megapixels"
+PNG_END = b"IEND\xaeB`\x82"
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM", "TIFF")
 """What is decoded: formats in common use for screenshots, and no format that runs another program."""
 
@@ -33,6 +34,8 @@ def decode_picture(data: bytes, name: str) -> Array:
             raise CommandError(f"{name}: a picture of {picture.width}x{picture.height} pixels is too large", SHRINK)
         try:
             picture.load()
+            if picture.format == "PNG" and PNG_END not in data:  # Pillow is content with all rows
+                raise ValueError("image file is truncated")
             upright = ImageOps.exif_transpose(picture)
             if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
                 layer = upright.convert("RGBA")
