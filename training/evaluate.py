@@ -43,7 +43,7 @@ def score(answer: str, finished: bool, example: dict) -> dict[str, int]:
         "parses": int(finished and answer_tree is not None),
         "finished": int(finished),
         "copy_exact": int(region == gold),
-        "copy_same_tree": int(tree(region) == gold_tree),
+        "copy_same_tree": int(gold_tree is not None and tree(region) == gold_tree),
     }
 
 

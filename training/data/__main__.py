@@ -67,6 +67,18 @@ def show_command(arguments: argparse.Namespace) -> None:
         print(decode(shard.ids(i).tolist(), with_special=True).decode("utf-8", "replace"))
 
 
+def narrow_command(arguments: argparse.Namespace) -> None:
+    from . import narrow
+
+    if arguments.source.is_dir():
+        if arguments.tokenizer is None:
+            raise fetch.DataError(f"{arguments.source}: a shard needs --tokenizer")
+        index = narrow.narrow_shard(arguments.source, arguments.tokenizer, arguments.out, arguments.seed)
+        print(f"{arguments.out}: {index['documents']} documents, {index['tokens']} tokens")
+    else:
+        print(f"{arguments.out}: {narrow.narrow_lines(arguments.source, arguments.out, arguments.seed)} edits")
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="training.data", description="Fetches, describes and makes training data (docs/data.md).")
     commands = parser.add_subparsers(required=True)
@@ -102,6 +114,13 @@ def main(argv: list[str] | None = None) -> int:
     command.add_argument("--count-per-kind", type=int, default=200, metavar="N")
     command.add_argument("--seed", type=int, default=1, metavar="S")
     command.set_defaults(run=heldout_command)
+
+    command = commands.add_parser("narrow", help="the edits of a shard, or of a .jsonl file, on regions of one to three lines")
+    command.add_argument("source", type=Path, metavar="SHARD|FILE.jsonl")
+    command.add_argument("--tokenizer", type=Path, metavar="FILE", help="for a shard: tokenizer.bin or the folder that holds it")
+    command.add_argument("--out", type=Path, required=True, metavar="SHARD|FILE.jsonl")
+    command.add_argument("--seed", type=int, default=1, metavar="S")
+    command.set_defaults(run=narrow_command)
 
     command = commands.add_parser("show", help="print some documents of a shard")
     command.add_argument("shard", type=Path, metavar="SHARD")
