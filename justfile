@@ -32,4 +32,6 @@ lint:
 evaluate DIR="data":
     {{python}} -m training.data fetch --manifest training/data/manifest.json --split heldout --out {{DIR}}
     {{python}} -m training.data heldout --src {{DIR}}/src --out {{DIR}}/edits-heldout.jsonl
+    {{python}} -m training.data narrow {{DIR}}/edits-heldout.jsonl --out {{DIR}}/edits-narrow.jsonl
     {{python}} -m training.evaluate edits --model models/nano.cwm {{DIR}}/edits-heldout.jsonl
+    {{python}} -m training.evaluate edits --model models/nano.cwm {{DIR}}/edits-narrow.jsonl

@@ -32,16 +32,16 @@ def narrow(target: prompt.Target, new_region: bytes, chance: Random) -> tuple[pr
     before = target.before.splitlines(keepends=True) + old[:first]
     after = old[first + count :] + target.after.splitlines(keepends=True)
     around = chance.choice(AROUND)
-    shown = prompt.Target(
-        target.path, b"".join(before[len(before) - min(around, len(before)) :]), b"".join(old[first : first + count]), b"".join(after[:around])
-    )
+    near = before[len(before) - min(around, len(before)) :]
+    shown = prompt.Target(target.path, b"".join(near), b"".join(old[first : first + count]), b"".join(after[:around]))
     return shown, b"".join(new[first : first + count])
 
 
 def edits_of(shard_folder: Path, tokenizer_path: Path) -> Iterator[tuple[prompt.Target, bytes, bytes, str]]:
     """(target, instruction, new region, kind) of every edit in a shard."""
     shard, text = open_shard(shard_folder), tokenizer.load(tokenizer_path)
-    marks = [prompt.SPECIAL_TOKENS.index(name) for name in ("<FILE>", "<EDIT>", "</EDIT>", "</FILE>", "<INS>", "<EDIT_START>", "<EDIT_END>")]
+    order = ("<FILE>", "<EDIT>", "</EDIT>", "</FILE>", "<INS>", "<EDIT_START>", "<EDIT_END>")
+    marks = [prompt.SPECIAL_TOKENS.index(name) for name in order]
     for number, kind in enumerate(shard.kinds):
         ids = shard.ids(number).tolist()
         if [i for i in ids if i < len(prompt.SPECIAL_TOKENS)] != marks:
