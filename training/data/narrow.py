@@ -24,7 +24,7 @@ def narrow(target: prompt.Target, new_region: bytes, chance: Random) -> tuple[pr
     lines changes. Changes outside the window are not part of the edit any more."""
     old, new = target.region.splitlines(keepends=True), new_region.splitlines(keepends=True)
     changed = [i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b]
-    if len(old) != len(new) or not changed or b"\r" in target.region or b"\x0c" in target.region:
+    if len(old) != len(new) or not changed or b"\r" in target.region:
         return None
     count = min(chance.choice(LINES), len(old))
     at = chance.choice(changed)
