@@ -20,13 +20,14 @@ import tempfile
 import time
 from pathlib import Path
 
-INSTRUCTION = "rename col_count to columns"
+PLACE, INSTRUCTION = "col_spacing: int = 2", "change 2 to 4"
 
 
 def pipe(binaries: Path, folder: Path, cache: Path) -> float:
     """Wall time in ms of context | generate | apply in `folder`; raises when a command fails."""
     environment = os.environ | {"CROMWELL_CACHE": str(cache)}
-    steps = [["cw-context", "formatting.py::iter_rows", "-m", INSTRUCTION], ["cw-generate"], ["cw-apply"]]
+    line = (folder / "formatting.py").read_text(encoding="utf-8").split(PLACE)[0].count("\n") + 1
+    steps = [["cw-context", f"formatting.py:{line}", "-m", INSTRUCTION], ["cw-generate"], ["cw-apply"]]
     start = time.perf_counter()
     processes: list[subprocess.Popen[bytes]] = []
     for step in steps:

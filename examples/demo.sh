@@ -10,8 +10,9 @@ trap 'rm -rf "$scratch"' EXIT
 source=$("$bin/python" -c 'import click.formatting; print(click.formatting.__file__)')
 cp "$source" "$scratch/formatting.py"
 cd "$scratch"
-echo "\$ cw-context formatting.py::iter_rows -m 'rename col_count to columns' | cw-generate -o edit.cwa; cw-diff edit.cwa; cw-apply edit.cwa"
-"$bin/cw-context" formatting.py::iter_rows -m 'rename col_count to columns' | "$bin/cw-generate" -o edit.cwa
+line=$(grep -n 'col_spacing: int = 2' formatting.py | head -n 1 | cut -d: -f1)
+echo "\$ cw-context formatting.py:$line -m 'change 2 to 4' | cw-generate -o edit.cwa; cw-diff edit.cwa; cw-apply edit.cwa"
+"$bin/cw-context" "formatting.py:$line" -m 'change 2 to 4' | "$bin/cw-generate" -o edit.cwa
 "$bin/cw-diff" edit.cwa
 "$bin/cw-apply" edit.cwa
 "$bin/python" -m py_compile formatting.py

@@ -281,5 +281,7 @@ def test_a_real_edit_of_a_real_file(shell):
     if not os.path.exists(binding.default_model_path()):
         pytest.skip("no trained model is installed")
     before = (shell.folder / "formatting.py").read_bytes()
-    shell("cw-context formatting.py::iter_rows -m 'rename col_count to columns' | cw-generate | cw-apply")
-    assert (shell.folder / "formatting.py").read_bytes() == before.replace(b"col_count", b"columns")
+    old, new = b"col_spacing: int = 2", b"col_spacing: int = 4"
+    line = before[: before.index(old)].count(b"\n") + 1
+    shell(f"cw-context formatting.py:{line} -m 'change 2 to 4' | cw-generate | cw-apply")
+    assert (shell.folder / "formatting.py").read_bytes() == before.replace(old, new, 1)
