@@ -49,12 +49,11 @@ def other_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def model_pack(request: pytest.FixtureRequest) -> Path:
-    """The installed model pack; one of random weights where none is installed."""
+def model_pack() -> Path:
+    """The installed model pack."""
     from cromwell import binding
 
-    path = Path(binding.default_model_path())
-    return path if path.exists() else request.getfixturevalue("other_pack")
+    return Path(binding.default_model_path())
 
 
 @pytest.fixture(scope="session")

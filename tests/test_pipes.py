@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
-import os
 import shlex
 import shutil
 import subprocess
@@ -278,8 +277,6 @@ def test_no_command_imports_torch_or_numpy(shell):
 
 def test_a_real_edit_of_a_real_file(shell):
     """The main job, with the model that comes with the package."""
-    if not os.path.exists(binding.default_model_path()):
-        pytest.skip("no trained model is installed")
     before = (shell.folder / "formatting.py").read_bytes()
     old, new = b"col_spacing: int = 2", b"col_spacing: int = 4"
     line = before[: before.index(old)].count(b"\n") + 1

@@ -1,7 +1,7 @@
 """Finds the lines that an instruction means: the short region where what it names occurs most tellingly.
 
 Every term of the instruction is looked up in the file; rare ones weigh more (as in TF-IDF). Candidates are the functions, and the stretches
-between them. A long candidate is narrowed to the lines that hold the occurrences, since the model was trained on regions of 3 to 25
+between them. A long candidate is narrowed to the lines that hold the occurrences, since the model was trained on regions of 1 to 25
 lines. The best candidate is the one whose lines gather the most weight."""
 
 from __future__ import annotations
