@@ -42,7 +42,7 @@ CW_API const char *cw_status_text(cw_status status);
 
 /* ---- Machine -------------------------------------------------------------------------------------------------- */
 
-/* Selects the kernels: "scalar", "avx2", or NULL for the best this machine has. Call before opening models.
+/* Selects the kernels: "scalar", "avx2", "avx512vnni", or NULL for the best this machine has. Call before opening models.
  * CW_E_ISA when the name is unknown or the machine lacks it. */
 CW_API cw_status cw_isa_select(const char *name);
 CW_API const char *cw_isa_name(void);   /* the selected one */

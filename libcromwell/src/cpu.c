@@ -9,17 +9,31 @@
 
 #include "cromwell.h"
 
-/* AVX2, FMA and F16C in the processor, and ymm registers saved by the operating system (Intel SDM vol. 1, 14.3 and 14.7.1). */
+/* Non-zero when the operating system saves the registers of `mask` (XCR0, Intel SDM vol. 1, 13.3). */
+static int saves(unsigned mask) {
+  unsigned low, high;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (low & mask) == mask;
+}
+
+/* AVX2, FMA and F16C in the processor, and ymm registers saved (Intel SDM vol. 1, 14.3 and 14.7.1). */
 static int has_avx2(void) {
   unsigned a, b, c, d;
   if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
   const unsigned fma = 1u << 12, osxsave = 1u << 27, avx = 1u << 28, f16c = 1u << 29;
   if ((c & (fma | osxsave | avx | f16c)) != (fma | osxsave | avx | f16c)) return 0;
-  unsigned low, high;
-  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  if ((low & 6u) != 6u) return 0; /* xmm and ymm state */
+  if (!saves(0x06)) return 0; /* xmm and ymm */
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
   return (b >> 5) & 1;
+}
+
+/* AVX-512 F, DQ, BW, VL and VNNI, and opmask and zmm registers saved (Intel SDM vol. 1, 15.2 to 15.4). */
+static int has_avx512vnni(void) {
+  unsigned a, b, c, d;
+  if (!has_avx2() || !saves(0xe6)) return 0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+  const unsigned f = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31, vnni = 1u << 11;
+  return (b & (f | dq | bw | vl)) == (f | dq | bw | vl) && (c & vnni) != 0;
 }
 
 static int has_scalar(void) { return 1; }
@@ -28,7 +42,7 @@ static int has_scalar(void) { return 1; }
 static const struct {
   const cw_kernels *kernels;
   int (*present)(void);
-} IMPLEMENTATIONS[] = {{&cw_kernels_avx2, has_avx2}, {&cw_kernels_scalar, has_scalar}};
+} IMPLEMENTATIONS[] = {{&cw_kernels_avx512vnni, has_avx512vnni}, {&cw_kernels_avx2, has_avx2}, {&cw_kernels_scalar, has_scalar}};
 
 enum { IMPLEMENTATION_COUNT = sizeof IMPLEMENTATIONS / sizeof IMPLEMENTATIONS[0] };
 

@@ -1,9 +1,12 @@
 /* kernels.h: the table of kernels that an instruction set provides.
  *
- * Every kernel of every set computes the same bits: an output is one chain of fused multiply-adds over increasing k, from +0;
- * vectors run along outputs, never along k. Row sums (rms, softmax) use 8 lanes, element i in lane i mod 8, joined as a fixed
- * tree. exp, tanh and sigmoid are polynomials of this library. Weights and cached keys and values are stored in panels of 16
- * outputs, [panel][k][16], so that a step along k is two 256-bit loads. */
+ * Every kernel of every set computes the same bits. Integer sums are exact, so their order is free; a float output is one chain
+ * of fused multiply-adds in an order fixed here, and vectors run along outputs. Row sums (rms) use 8 lanes, element i in lane
+ * i mod 8, joined as a fixed tree. exp, exp2, tanh and sigmoid are polynomials of this library.
+ *
+ * Quantised numbers. A weight is (u - 64) * scale with u in 0..128, an activation q * scale with q in -127..127. Seven bits for
+ * weights and eight for activations: 2 * 128 * 127 fits 16 bits, so vpmaddubsw never saturates and AVX2 gives the sums of VNNI,
+ * and u - 64 costs nothing: the sum over (u - 64) q is that over u q less 64 times the sum of q, which is known per row. */
 #ifndef CW_KERNELS_H
 #define CW_KERNELS_H
 
@@ -11,27 +14,77 @@
 #include <stdint.h>
 
 enum {
-  CW_PANEL = 16, /* outputs a panel: two ymm, one zmm */
-  CW_GROUP = 64  /* weights along k that share a q8 scale */
+  CW_PANEL = 16,  /* outputs a panel: two ymm, one zmm */
+  CW_GROUP = 128, /* numbers along k that share a scale */
+  CW_SUB = 32,    /* numbers along k that share an int4 multiplier; depths of quantised matrices are multiples of it */
+  CW_OFFSET = 64, /* of stored weights and keys */
+  CW_BLOCK = 64   /* positions of cached keys and values that are attended at once */
 };
+
+/* Rows of activations: x[r, k] ~ q[r, k] * scales[r, k / 128]; rows are dense. */
+typedef struct {
+  const int8_t *q;      /* [rows, depth] */
+  const float *scales;  /* [rows, ceil(depth / 128)] */
+  const int32_t *sums;  /* [rows, depth / 32]: sums of 32 q */
+} cw_q8_rows;
+
+/* Consecutive panels of a quantised matrix. w[n, k] of output n = 16 p + j:
+ *     q8: (weights[p][k / 4][j][k % 4] - 64) * scale[p][k / 128][j]
+ *     q4: (nibble - 8) * multipliers[p][k / 32][j] * scale[p][k / 128][j], the nibble in byte weights[p][k / 8][j][k % 4]: the low
+ *         one where k % 8 < 4, else the high one; multipliers are 1..8, so that nibble and multiplier make a q8 weight
+ * A scale is the upper half of a float32 (bfloat16). */
+typedef struct {
+  const uint8_t *weights, *multipliers; /* multipliers: q4 only */
+  const uint16_t *scales;
+  size_t depth, outputs; /* outputs: wanted from the first panel on; the last panel may be used in part */
+} cw_q_panels;
+
+/* Cached keys and values of one head over a block of positions; D is the head size, padded with zeros to a multiple of 32. */
+typedef struct {
+  const uint8_t *keys;       /* [4][D / 4][16][4]: panels of 16 positions, k + 64 */
+  const float *key_scales;   /* [64] */
+  const int8_t *values;      /* [32][D][2]: positions 2 i and 2 i + 1 side by side */
+  const float *value_scales; /* [64] */
+} cw_q8_block;
+
+/* Query rows of one head with their running softmax (Milakov and Gimelshein, arXiv 1805.02867), in powers of two. */
+typedef struct {
+  const int8_t *q;      /* [rows, D] */
+  const float *scales;  /* [rows]: of q, times log2(e) / sqrt(head size) */
+  const int32_t *sums;  /* [rows]: sum of q */
+  const uint8_t *seen;  /* [rows]: positions of the block that the row may see, 0..64 */
+  size_t rows, size;    /* size: D */
+  float *highest;       /* [rows]: largest score so far, -inf at first */
+  float *total;         /* [rows]: sum of 2^(score - highest) */
+  float *out;           /* [rows, D]: sum of 2^(score - highest) value */
+} cw_q8_queries;
 
 typedef struct {
   const char *name;
 
-  /* y[r, 0..width) (+)= sum over k of x[r, k] * panel[k, 0..width), for r < rows; width <= 16; strides in floats. */
-  void (*gemm_f32)(const float *x, size_t x_stride, size_t rows, size_t depth, const float *panel /* [depth, 16] */, float *y,
-                   size_t y_stride, size_t width, int add);
-  /* One row over many panels, panel_stride floats apart: y[panels * 16] (+)= x[depth] panels. */
-  void (*gemv_f32)(const float *x, size_t depth, const float *panels, size_t panel_stride, size_t panel_count, float *y, int add);
-  /* The same over int8 panels [panel_count][depth][16] with scales [panel_count][ceil(depth/64)][16]: w = (float)q * scale. */
-  void (*gemv_q8)(const float *x, size_t depth, const int8_t *panels, const float *scales, size_t panel_count, float *y, int add);
-  /* One int8 panel as floats: out[depth, 16]. */
-  void (*expand_q8)(const int8_t *panel, const float *scales, size_t depth, float *out);
+  /* y[r, n] (+)= sum over k of x[r, k] w[n, k]: the chain over increasing k begins at y when `add`, else at +0.
+   * panels: [ceil(outputs / 16)][depth][16]; strides in floats. */
+  void (*product_f32)(const float *x, size_t x_stride, size_t rows, size_t depth, const float *panels, size_t outputs, float *y,
+                      size_t y_stride, int add);
+  /* The same over int8 rows: for each group g of 128, in order, y = fma((float)dot * x.scales[r, g], scale[n, g], y), where dot is the
+   * exact sum over the group of x.q times the integer weight. */
+  void (*product_q8)(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, float *y, size_t y_stride, int add);
+  void (*product_q4)(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, float *y, size_t y_stride, int add);
+
+  /* Quantises one row in groups of `group` (a multiple of 32): m = max |x| of the group; below 1e-30 q = 0 and scale = 0, else
+   * q = x * (127 / m) to the nearest even, scale = m / 127. sums: [depth / 32]. depth is a multiple of 32. */
+  void (*quantise)(const float *x, size_t depth, size_t group, int8_t *q, float *scales, int32_t *sums);
+
+  /* One block of attention. For a row with seen > 0:
+   *     s[p] = (float)dot * scale * key_scale[p], dot = the exact sum of q (key - 64)
+   *     new = max(highest, s[0..seen)); a = exp2(highest - new); e[p] = exp2(s[p] - new), 0 from seen on
+   *     total = fma(total, a, sum of e), the sum by lanes: t[j] = (e[j] + e[16+j]) + (e[32+j] + e[48+j]), then halves added: 8, 4, 2, 1
+   *     w[p] = e[p] * value_scale[p]; m = max w; i[p] = w[p] * (32767 / m) to the nearest even, exact sums o of i value
+   *     out = fma((float)o, m / 32767, out * a); where m < 1e-30: out = out * a                                              */
+  void (*attend_q8)(const cw_q8_queries *queries, const cw_q8_block *block);
 
   /* y = x / sqrt(mean(x^2) + eps) * weight; weight NULL = 1; y may be x. */
   void (*rms)(const float *x, const float *weight, float eps, size_t size, float *y);
-  /* scores[i] = exp((scores[i] - max) * scale) for i < count, 0 for count <= i < padded; returns their sum. scale > 0, count > 0. */
-  float (*softmax)(float *scores, size_t count, size_t padded, float scale);
 
   void (*exp)(float *x, size_t size);                      /* exp(x), 0 below CW_EXP_MIN (-inf included); x <= CW_EXP_MAX */
   void (*silu)(float *x, size_t size);                     /* x sigmoid(x) */
@@ -44,7 +97,7 @@ typedef struct {
   void (*depthwise)(const float *const taps[9], const float *weight /* [9, channels] */, const float *bias, size_t channels, float *y);
 } cw_kernels;
 
-extern const cw_kernels cw_kernels_scalar, cw_kernels_avx2;
+extern const cw_kernels cw_kernels_scalar, cw_kernels_avx2, cw_kernels_avx512vnni;
 
 /* Constants of the polynomials, shared so that every set uses the same ones.
  * exp: x = n ln2 + r with n the nearest integer, |r| <= ln2/2; exp(r) - 1 by its Taylor series to r^7 (error below 6e-9 relative);
@@ -61,7 +114,19 @@ extern const cw_kernels cw_kernels_scalar, cw_kernels_avx2;
 #define CW_EXP_C5 0.00833333333333333333f
 #define CW_EXP_C6 0.00138888888888888889f
 #define CW_EXP_C7 0.000198412698412698413f
+/* exp2, for x <= 0: x = n + f with n the nearest integer; 2^f by its Taylor series to f^6 (error below 1.3e-7 relative), times 2^n;
+ * 0 below CW_EXP2_MIN (-inf included). */
+#define CW_EXP2_MIN -126.0f
+#define CW_EXP2_C1 0.693147180559945309f
+#define CW_EXP2_C2 0.240226506959100712f
+#define CW_EXP2_C3 0.0555041086648215800f
+#define CW_EXP2_C4 0.00961812910762847716f
+#define CW_EXP2_C5 0.00133335581464284434f
+#define CW_EXP2_C6 0.000154035303933816099f
 #define CW_GELU_SLOPE 1.5957691216f /* 2 * 0.7978845608, as 0.5 (1 + tanh u) = sigmoid(2u) */
 #define CW_GELU_CUBE 0.044715f
+#define CW_TINY 1e-30f /* groups whose largest magnitude is below it count as zero */
+#define CW_Q8_MOST 127.0f
+#define CW_Q16_MOST 32767.0f
 
 #endif

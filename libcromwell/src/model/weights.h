@@ -5,12 +5,16 @@
 #include "arena.h"
 #include "model/config.h"
 
-/* A matrix [outputs, depth] in panels of 16 outputs: f32 [panels][depth][16], or int8 with scales [panels][ceil(depth/64)][16]. */
+typedef enum { CW_FORMAT_F32, CW_FORMAT_Q8, CW_FORMAT_Q4 } cw_format;
+
+/* A matrix [outputs, depth] in panels of 16 outputs; the layouts are those of kernels/kernels.h. */
 typedef struct {
-  const float *f32;    /* NULL when int8 */
-  const int8_t *q8;    /* NULL when f32 */
-  const float *scales; /* of q8 */
+  cw_format format;
   uint32_t outputs, depth;
+  const float *f32;           /* f32 only */
+  const uint8_t *weights;     /* q8 and q4 */
+  const uint8_t *multipliers; /* q4 only */
+  const uint16_t *scales;     /* q8 and q4 */
 } cw_matrix;
 
 typedef struct {

@@ -5,14 +5,8 @@
 
 #include "kernels/kernels.h"
 
-void cw_gemm_f32_avx2(const float *x, size_t x_stride, size_t rows, size_t depth, const float *panel, float *y, size_t y_stride,
-                      size_t width, int add);
-void cw_gemv_f32_avx2(const float *x, size_t depth, const float *panels, size_t panel_stride, size_t panel_count, float *y, int add);
-void cw_gemv_q8_avx2(const float *x, size_t depth, const int8_t *panels, const float *scales, size_t panel_count, float *y, int add);
-void cw_expand_q8_avx2(const int8_t *panel, const float *scales, size_t depth, float *out);
 void cw_depthwise_avx2(const float *const taps[9], const float *weight, const float *bias, size_t channels, float *y);
 void cw_rms_avx2(const float *x, const float *weight, float eps, size_t size, float *y);
-float cw_softmax_avx2(float *scores, size_t count, size_t padded, float scale);
 void cw_exp_avx2(float *x, size_t size);
 void cw_silu_avx2(float *x, size_t size);
 void cw_silu_mul_avx2(float *x, const float *y, size_t size);

@@ -1,4 +1,4 @@
-/* rows_avx2.c: norms, softmax and activations, eight at a time; a short end goes through a padded copy. */
+/* rows_avx2.c: norms and activations, eight at a time; a short end goes through a padded copy. */
 #include <immintrin.h>
 #include <string.h>
 
@@ -46,34 +46,6 @@ void cw_rms_avx2(const float *x, const float *weight, float eps, size_t size, fl
     __m256 scaled = _mm256_mul_ps(load_end(x + whole, end), inverse);
     store_end(y + whole, weight == NULL ? scaled : _mm256_mul_ps(scaled, load_end(weight + whole, end)), end);
   }
-}
-
-float cw_softmax_avx2(float *scores, size_t count, size_t padded, float scale) {
-  size_t whole = count / 8 * 8, end = count - whole;
-  float highest = scores[0];
-  if (whole > 0) {
-    __m256 eight = _mm256_loadu_ps(scores);
-    for (size_t i = 8; i < whole; i += 8) eight = _mm256_max_ps(_mm256_loadu_ps(scores + i), eight);
-    float lane[8];
-    _mm256_storeu_ps(lane, eight);
-    for (int i = 0; i < 8; i++) highest = lane[i] > highest ? lane[i] : highest;
-  }
-  for (size_t i = whole; i < count; i++) highest = scores[i] > highest ? scores[i] : highest;
-  __m256 lanes = _mm256_setzero_ps();
-  for (size_t i = 0; i < whole; i += 8) {
-    __m256 value = exp_eight(_mm256_mul_ps(_mm256_sub_ps(_mm256_loadu_ps(scores + i), all(highest)), all(scale)));
-    _mm256_storeu_ps(scores + i, value);
-    lanes = _mm256_add_ps(lanes, value);
-  }
-  if (end > 0) {
-    float value[8], zero[8] = {0};
-    _mm256_storeu_ps(value, exp_eight(_mm256_mul_ps(_mm256_sub_ps(load_end(scores + whole, end), all(highest)), all(scale))));
-    memcpy(zero, value, end * sizeof(float));
-    memcpy(scores + whole, zero, end * sizeof(float));
-    lanes = _mm256_add_ps(lanes, _mm256_loadu_ps(zero));
-  }
-  if (padded > count) memset(scores + count, 0, (padded - count) * sizeof(float));
-  return join(lanes);
 }
 
 static inline __m256 silu_eight(__m256 x) { return _mm256_mul_ps(x, sigmoid_eight(x)); }

@@ -1,14 +1,15 @@
 /* table_avx2.c: the table of AVX2 kernels. */
 #include "kernels/avx2/kernels_avx2.h"
+#include "kernels/scalar/kernels_scalar.h"
 
 const cw_kernels cw_kernels_avx2 = {
     .name = "avx2",
-    .gemm_f32 = cw_gemm_f32_avx2,
-    .gemv_f32 = cw_gemv_f32_avx2,
-    .gemv_q8 = cw_gemv_q8_avx2,
-    .expand_q8 = cw_expand_q8_avx2,
+    .product_f32 = cw_product_f32_scalar,
+    .product_q8 = cw_product_q8_scalar,
+    .product_q4 = cw_product_q4_scalar,
+    .quantise = cw_quantise_scalar,
+    .attend_q8 = cw_attend_q8_scalar,
     .rms = cw_rms_avx2,
-    .softmax = cw_softmax_avx2,
     .exp = cw_exp_avx2,
     .silu = cw_silu_avx2,
     .silu_mul = cw_silu_mul_avx2,

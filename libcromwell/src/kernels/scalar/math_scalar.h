@@ -34,6 +34,33 @@ static inline float exp_one(float x) {
   return fmaf(q, power, power);
 }
 
+/* 2^x for x <= 0, as kernels.h describes. */
+static inline float exp2_one(float x) {
+  if (!(x >= CW_EXP2_MIN)) return 0.0f;
+  float shifted = x + CW_ROUND, f = x - (shifted - CW_ROUND);
+  float p = CW_EXP2_C6;
+  p = fmaf(p, f, CW_EXP2_C5);
+  p = fmaf(p, f, CW_EXP2_C4);
+  p = fmaf(p, f, CW_EXP2_C3);
+  p = fmaf(p, f, CW_EXP2_C2);
+  p = fmaf(p, f, CW_EXP2_C1);
+  p = fmaf(p, f, 1.0f);
+  uint32_t bits;
+  memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits + 127u) << 23; /* the low bits of `shifted` hold n */
+  float power;
+  memcpy(&power, &bits, sizeof power);
+  return p * power;
+}
+
+/* The float whose upper half is given. */
+static inline float bfloat_one(uint16_t half) {
+  uint32_t bits = (uint32_t)half << 16;
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
 static inline float sigmoid_one(float x) { return 1.0f / (1.0f + exp_one(-x)); }
 
 /* tanh(x) = e / (e + 2) with e = exp(2x) - 1: accurate near 0, where exp alone would cancel. */

@@ -1,4 +1,4 @@
-/* rows_scalar.c: norms, softmax and activations, the reference that other instruction sets must equal bit for bit. */
+/* rows_scalar.c: norms, quantisation and activations, the reference that other instruction sets must equal bit for bit. */
 #include <math.h>
 
 #include "kernels/scalar/kernels_scalar.h"
@@ -19,16 +19,20 @@ void cw_rms_scalar(const float *x, const float *weight, float eps, size_t size, 
   }
 }
 
-float cw_softmax_scalar(float *scores, size_t count, size_t padded, float scale) {
-  float highest = scores[0];
-  for (size_t i = 1; i < count; i++) highest = scores[i] > highest ? scores[i] : highest;
-  float lane[8] = {0};
-  for (size_t i = 0; i < count; i++) {
-    scores[i] = exp_one((scores[i] - highest) * scale);
-    lane[i % 8] += scores[i];
+void cw_quantise_scalar(const float *x, size_t depth, size_t group, int8_t *q, float *scales, int32_t *sums) {
+  for (size_t start = 0; start < depth; start += group) {
+    size_t end = start + group < depth ? start + group : depth;
+    float most = 0.0f;
+    for (size_t k = start; k < end; k++) most = fabsf(x[k]) > most ? fabsf(x[k]) : most;
+    float inverse = most < CW_TINY ? 0.0f : CW_Q8_MOST / most;
+    for (size_t k = start; k < end; k++) q[k] = (int8_t)lrintf(x[k] * inverse);
+    scales[start / group] = most < CW_TINY ? 0.0f : most / CW_Q8_MOST;
   }
-  for (size_t i = count; i < padded; i++) scores[i] = 0.0f;
-  return join(lane);
+  for (size_t k = 0; k < depth; k += CW_SUB) {
+    int32_t sum = 0;
+    for (size_t i = 0; i < CW_SUB; i++) sum += q[k + i];
+    sums[k / CW_SUB] = sum;
+  }
 }
 
 void cw_exp_scalar(float *x, size_t size) {

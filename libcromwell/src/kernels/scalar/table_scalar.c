@@ -3,12 +3,12 @@
 
 const cw_kernels cw_kernels_scalar = {
     .name = "scalar",
-    .gemm_f32 = cw_gemm_f32_scalar,
-    .gemv_f32 = cw_gemv_f32_scalar,
-    .gemv_q8 = cw_gemv_q8_scalar,
-    .expand_q8 = cw_expand_q8_scalar,
+    .product_f32 = cw_product_f32_scalar,
+    .product_q8 = cw_product_q8_scalar,
+    .product_q4 = cw_product_q4_scalar,
+    .quantise = cw_quantise_scalar,
+    .attend_q8 = cw_attend_q8_scalar,
     .rms = cw_rms_scalar,
-    .softmax = cw_softmax_scalar,
     .exp = cw_exp_scalar,
     .silu = cw_silu_scalar,
     .silu_mul = cw_silu_mul_scalar,
