@@ -78,7 +78,8 @@ typedef struct {
   uint32_t vocab_size, max_positions, joint_size, max_tiles, vision_tokens_per_tile, jepa_steps;
   uint64_t parameter_count;   /* embeddings counted once when tied */
   uint64_t fingerprint;       /* checksum over config, tokenizer and every tensor */
-  uint64_t state_bytes_per_token; /* of cw_session_export */
+  uint32_t block_tokens;      /* tokens whose states make a block: 64 */
+  uint64_t block_bytes;       /* of cw_session_block */
 } cw_model_info;
 
 /* Maps a model pack read-only and checks every offset, shape and checksum before use. */
@@ -107,17 +108,33 @@ CW_API uint32_t cw_session_length(const cw_session *session); /* tokens fed so f
 CW_API cw_status cw_session_feed(cw_session *session, const int32_t *ids, size_t count);
 /* Feeds an image: the next token fed must be its <IMAGE> token. `tiles` is [rows*cols, 256, 256, 3] RGB bytes, tiles row-major. */
 CW_API cw_status cw_session_feed_image(cw_session *session, const uint8_t *tiles, uint32_t rows, uint32_t cols);
+/* Feeds one token to each of `count` sessions (1..64, all different, of one model, with the same guidance) in one pass, which costs
+ * little more than one token: for batches, candidates and beams. Runs with the threads and the positions of the first; on an
+ * error all are as they were. */
+CW_API cw_status cw_session_feed_each(cw_session *const *sessions, const int32_t *ids, uint32_t count);
 /* Logits of the last token fed, float [vocab_size], valid until the next call on the session; CW_E_ARGUMENT on an empty one. */
 CW_API cw_status cw_session_logits(cw_session *session, const float **logits);
+/* Logits of the last `count` tokens fed (1..64), float [count, vocab_size]. */
+CW_API cw_status cw_session_logits_rows(cw_session *session, uint32_t count, const float **logits);
+/* Logits of the last token of each of `count` sessions (1..64) of one model, float [count, vocab_size], held by the first. */
+CW_API cw_status cw_session_logits_each(cw_session *const *sessions, uint32_t count, const float **logits);
 /* Forgets everything from position `length` on, images after it included. */
 CW_API cw_status cw_session_rewind(cw_session *session, uint32_t length);
 /* Joint embeddings f of tokens first..first+count-1, float [count, joint_size]. */
 CW_API cw_status cw_session_joint(const cw_session *session, uint32_t first, uint32_t count, float *out);
-/* Saves and restores the states of tokens, for a cache of prefixes: count * state_bytes_per_token bytes. A restore appends
- * tokens at the current end, and gives exactly the states that feeding the same ids after the same prefix would give;
- * `ids` are the tokens restored. Tokens after an image cannot be exported (CW_E_ARGUMENT). */
-CW_API cw_status cw_session_export(const cw_session *session, uint32_t first, uint32_t count, void *out, size_t size);
-CW_API cw_status cw_session_restore(cw_session *session, const int32_t *ids, uint32_t count, const void *state, size_t size);
+/* States go in blocks of 64 tokens, and are shared, not copied. What a shared or attached block holds is exactly what feeding the
+ * same tokens after the same prefix would give.
+ *
+ * The states of tokens 64 index .. 64 index + 63: block_bytes bytes at *block, as they are until the session is rewound below
+ * their end or closed. CW_E_ARGUMENT when they are not all there, or follow an image. */
+CW_API cw_status cw_session_block(const cw_session *session, uint32_t index, const void **block);
+/* Appends the 64 tokens `ids` with their states, which the session uses in place: `block` (64-byte aligned) must stay as it is until
+ * the session is rewound below them or closed. The session's length must be a multiple of 64, without images.
+ * CW_E_FORMAT when the block is one of another model, place, guidance or other ids. */
+CW_API cw_status cw_session_attach(cw_session *session, const int32_t *ids, const void *block, size_t size);
+/* An empty session takes the first `count` tokens of another of the same model, images before them included, and uses their states in
+ * place: `from` must neither be rewound below `count` nor closed before it. */
+CW_API cw_status cw_session_share(cw_session *session, const cw_session *from, uint32_t count);
 /* For tests: called with every intermediate result while feeding; `name` as in docs/engine.md, `values` is [rows, cols]. */
 typedef void (*cw_trace_fn)(void *user, const char *name, int32_t layer, const float *values, uint32_t rows, uint32_t cols);
 CW_API void cw_session_trace(cw_session *session, cw_trace_fn trace, void *user);

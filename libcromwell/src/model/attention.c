@@ -1,136 +1,243 @@
-/* attention.c: attention as two products with panels of cached states, a tile of query rows at a time. The query heads that share
- * a key head are rows of the same tile. */
+/* attention.c: attention as running softmaxes over blocks of 64 positions. The query heads that share a key head are rows of one tile.
+ *
+ * Blocks are joined in a fixed order: within a segment of 512 positions one after the other, then segment after segment. A segment
+ * may be computed by any worker, so a long context is shared out even for a single row (Flash-Decoding), without changing a bit. */
 #include "model/attention.h"
 
 #include <math.h>
 #include <string.h>
 
+#include "model/attend_f32.h"
+
 enum {
-  TILE_ROWS = 24, /* four times the kernels' 6 */
-  MAX_ROWS = 32,  /* when more heads than TILE_ROWS share a key head */
-  STRIDE_PAD = 16 /* keeps rows of scores off a common cache set */
+  TILE_ROWS = 48,     /* with their sums in L1 beside a block */
+  MAX_GROUP = 32,     /* query heads a key head, by the limits of a configuration */
+  SEGMENT_BLOCKS = 8,
+  SEGMENT = SEGMENT_BLOCKS * CW_BLOCK
 };
 
-static uint32_t rounded(uint32_t positions) { return (positions + CW_PANEL - 1) / CW_PANEL * CW_PANEL; }
-
-cw_cache cw_cache_take(cw_arena *arena, uint32_t heads, uint32_t head_dim, uint32_t positions) {
-  cw_cache cache = {.heads = heads, .head_dim = head_dim, .capacity = rounded(positions)};
-  cache.keys = cw_arena_take(arena, (size_t)heads * cache.capacity, head_dim * sizeof(float));
-  cache.values = cw_arena_take(arena, (size_t)heads * cache.capacity, rounded(head_dim) * sizeof(float));
-  return cache;
-}
-
-static float *key_at(const cw_cache *cache, uint32_t head, uint32_t position) {
-  return cache->keys + (((size_t)head * cache->capacity + position / CW_PANEL * CW_PANEL) * cache->head_dim) + position % CW_PANEL;
-}
-
-static float *value_at(const cw_cache *cache, uint32_t head, uint32_t block, uint32_t position) {
-  return cache->values + (((size_t)head * (rounded(cache->head_dim) / CW_PANEL) + block) * cache->capacity + position) * CW_PANEL;
-}
-
-void cw_cache_put(const cw_cache *cache, uint32_t position, const float *key, const float *value) {
-  for (uint32_t head = 0; head < cache->heads; head++, key += cache->head_dim, value += cache->head_dim) {
-    float *keys = key_at(cache, head, position);
-    for (uint32_t d = 0; d < cache->head_dim; d++) keys[d * CW_PANEL] = key[d];
-    for (uint32_t d = 0; d < cache->head_dim; d++) value_at(cache, head, d / CW_PANEL, position)[d % CW_PANEL] = value[d];
-  }
-}
-
-void cw_cache_get(const cw_cache *cache, uint32_t position, float *key, float *value) {
-  for (uint32_t head = 0; head < cache->heads; head++, key += cache->head_dim, value += cache->head_dim) {
-    const float *keys = key_at(cache, head, position);
-    for (uint32_t d = 0; d < cache->head_dim; d++) key[d] = keys[d * CW_PANEL];
-    for (uint32_t d = 0; d < cache->head_dim; d++) value[d] = value_at(cache, head, d / CW_PANEL, position)[d % CW_PANEL];
-  }
-}
-
-size_t cw_attention_scratch(uint32_t head_dim, uint32_t positions) {
-  size_t scores = (size_t)rounded(positions) + 2 * STRIDE_PAD;
-  return MAX_ROWS * (head_dim + rounded(head_dim) + scores);
-}
+/* Running softmaxes of a tile's rows. */
+typedef struct {
+  float *highest, *total, *out; /* [rows], [rows], [rows, D] */
+} state;
 
 typedef struct {
   const cw_run *run;
-  const cw_attention *a;
-  uint32_t kv_heads, head_dim, group; /* group: query heads a key head */
-  uint32_t tile_tokens, tiles;
+  const float *q;
+  float *out;
+  const uint32_t *row_map;
+  const cw_attention *parts;
+  uint32_t part_count, heads, kv_heads, head_dim, group, D;
+  int quantised;
+  uint32_t tile_tokens;
+  uint32_t segments; /* computed apart for each tile, 0 when a tile is computed whole */
 } attention_job;
 
-/* scores[rows, count] = q[rows, head_dim] . keys of a span */
-static void score_span(const attention_job *job, const float *q, uint32_t rows, const cw_span *span, uint32_t head, uint32_t count,
-                       float *scores, size_t stride) {
-  const cw_kernels *kernels = job->run->kernels;
-  uint32_t panels = rounded(count) / CW_PANEL;
-  size_t panel = (size_t)job->head_dim * CW_PANEL;
-  const float *keys = key_at(span->cache, head, span->first);
-  if (rows == 1) {
-    kernels->gemv_f32(q, job->head_dim, keys, panel, panels, scores, 0);
-    return;
-  }
-  for (uint32_t p = 0; p < panels; p++)
-    kernels->gemm_f32(q, job->head_dim, rows, job->head_dim, keys + p * panel, scores + p * CW_PANEL, stride, CW_PANEL, 0);
+static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+static size_t state_floats(size_t rows, size_t D) { return rows * (D + 2); }
+
+size_t cw_attention_scratch(uint32_t head_dim, uint32_t group) {
+  size_t rows = group > TILE_ROWS ? MAX_GROUP : TILE_ROWS, D = cw_head_padded(head_dim);
+  /* Queries as floats or int8 with scale and sum, what each row sees, a padded head with its sums, a segment's state and the whole's. */
+  return rows * (D + 3) + 2 * D + 2 * state_floats(rows, D) + 64;
 }
 
-/* out[rows, rounded(head_dim)] (+)= weights[rows, count] values of a span */
-static void sum_span(const attention_job *job, const float *weights, size_t stride, uint32_t rows, const cw_span *span, uint32_t head,
-                     uint32_t count, float *out, int add) {
-  const cw_kernels *kernels = job->run->kernels;
-  uint32_t wide = rounded(job->head_dim);
-  const float *values = value_at(span->cache, head, 0, span->first);
-  size_t block = (size_t)span->cache->capacity * CW_PANEL;
-  if (rows == 1) {
-    kernels->gemv_f32(weights, count, values, block, wide / CW_PANEL, out, add);
-    return;
-  }
-  for (uint32_t b = 0; b < wide / CW_PANEL; b++)
-    kernels->gemm_f32(weights, stride, rows, count, values + b * block, out + b * CW_PANEL, wide, CW_PANEL, add);
+static state state_at(float *floats, size_t rows) { return (state){floats, floats + rows, floats + 2 * rows}; }
+
+static void state_clear(state s, size_t rows, size_t D) {
+  for (size_t r = 0; r < rows; r++) s.highest[r] = -INFINITY;
+  memset(s.total, 0, rows * sizeof(float));
+  memset(s.out, 0, rows * D * sizeof(float));
 }
 
-static void attention_chunk(void *context, uint32_t chunk, uint32_t worker) {
+/* into += from: joining with a clear state changes nothing. */
+static void state_join(state into, state from, size_t rows, size_t D) {
+  for (size_t r = 0; r < rows; r++) {
+    if (from.highest[r] == -INFINITY) continue;
+    float highest = into.highest[r] > from.highest[r] ? into.highest[r] : from.highest[r];
+    float a = cw_exp2(into.highest[r] - highest), b = cw_exp2(from.highest[r] - highest);
+    into.highest[r] = highest;
+    into.total[r] = into.total[r] * a + from.total[r] * b;
+    for (size_t d = r * D; d < (r + 1) * D; d++) into.out[d] = into.out[d] * a + from.out[d] * b;
+  }
+}
+
+/* A tile: some consecutive rows of a part, for one key head. */
+typedef struct {
+  const cw_attention *part;
+  uint32_t head, first, tokens, rows; /* first: in the part; rows: tokens * group */
+  float *q;                           /* [rows, D] floats, or int8 with scales and sums behind */
+  uint8_t *seen;                      /* [rows] */
+} tile;
+
+static uint32_t row_of(const attention_job *job, const tile *t, uint32_t token) {
+  uint32_t row = t->part->row + t->first + token;
+  return job->row_map == NULL ? row : job->row_map[row];
+}
+
+static void gather_queries(const attention_job *job, const tile *t) {
+  uint32_t D = job->D, head_dim = job->head_dim;
+  float *scales = t->q + (size_t)t->rows * D;
+  int32_t *sums = (int32_t *)(scales + t->rows);
+  float *padded = (float *)(sums + 2 * t->rows); /* what each row sees stands between */
+  float scale = 1.44269504088896341f / sqrtf((float)head_dim);
+  for (uint32_t r = 0; r < t->rows; r++) {
+    const float *q = job->q + (size_t)row_of(job, t, r / job->group) * job->heads * head_dim + ((size_t)t->head * job->group + r % job->group) * head_dim;
+    if (!job->quantised) {
+      memcpy(t->q + (size_t)r * D, q, head_dim * sizeof(float));
+      continue;
+    }
+    int32_t parts[8], sum = 0;
+    memcpy(padded, q, head_dim * sizeof(float));
+    memset(padded + head_dim, 0, (D - head_dim) * sizeof(float));
+    job->run->kernels->quantise(padded, D, D, (int8_t *)t->q + (size_t)r * D, &scales[r], parts);
+    for (uint32_t i = 0; i < D / CW_SUB; i++) sum += parts[i];
+    scales[r] *= scale;
+    sums[r] = sum;
+  }
+}
+
+/* Positions of a span that a token of the part sees. */
+static uint32_t seen_of(const cw_attention *part, uint32_t span, uint32_t token) {
+  return part->spans[span].count + (part->causal && span + 1 == part->span_count ? token : 0);
+}
+
+/* Adds blocks first .. end-1 of a span to a state. */
+static void attend_blocks(const attention_job *job, const tile *t, uint32_t span_index, uint32_t first, uint32_t end, state s) {
+  const cw_span *span = &t->part->spans[span_index];
+  const float *scales = t->q + (size_t)t->rows * job->D;
+  for (uint32_t block = first; block < end; block++) {
+    for (uint32_t token = 0; token < t->tokens; token++) {
+      uint32_t seen = seen_of(t->part, span_index, t->first + token), before = block * CW_BLOCK;
+      memset(t->seen + token * job->group, (int)(seen <= before ? 0 : least(seen - before, CW_BLOCK)), job->group);
+    }
+    if (job->quantised) {
+      cw_q8_queries queries = {.q = (const int8_t *)t->q, .scales = scales, .sums = (const int32_t *)(scales + t->rows), .seen = t->seen,
+                               .rows = t->rows, .size = job->D, .highest = s.highest, .total = s.total, .out = s.out};
+      cw_q8_block unit = cw_cache_block(span->cache, span->first / CW_BLOCK + block, t->head);
+      job->run->kernels->attend_q8(&queries, &unit);
+    } else {
+      cw_f32_queries queries = {.q = t->q, .seen = t->seen, .rows = t->rows, .size = job->head_dim,
+                                .scale = 1.44269504088896341f / sqrtf((float)job->head_dim),
+                                .highest = s.highest, .total = s.total, .out = s.out};
+      const cw_cache *cache = span->cache;
+      const float *keys = (const float *)(cache->blocks[span->first / CW_BLOCK + block] + cache->offset + t->head * cache->unit);
+      cw_attend_f32(&queries, keys, keys + (size_t)CW_BLOCK * job->head_dim);
+    }
+  }
+}
+
+static uint32_t segments_of(uint32_t positions) { return (positions + SEGMENT - 1) / SEGMENT; }
+
+static uint32_t part_segments(const cw_attention *part) {
+  uint32_t count = 0;
+  for (uint32_t s = 0; s < part->span_count; s++) count += segments_of(seen_of(part, s, part->rows - 1));
+  return count;
+}
+
+/* Segment `index` of a tile, counted over all spans, into a clear state. */
+static void attend_segment(const attention_job *job, const tile *t, uint32_t index, state s) {
+  for (uint32_t span = 0; span < t->part->span_count; span++) {
+    uint32_t segments = segments_of(seen_of(t->part, span, t->part->rows - 1));
+    if (index >= segments) {
+      index -= segments;
+      continue;
+    }
+    uint32_t most = seen_of(t->part, span, t->first + t->tokens - 1), blocks = (most + CW_BLOCK - 1) / CW_BLOCK;
+    uint32_t first = index * SEGMENT_BLOCKS;
+    attend_blocks(job, t, span, first, least(first + SEGMENT_BLOCKS, blocks), s);
+    return;
+  }
+}
+
+static void finish(const attention_job *job, const tile *t, state s) {
+  for (uint32_t r = 0; r < t->rows; r++) {
+    float *to = job->out + (size_t)row_of(job, t, r / job->group) * job->heads * job->head_dim + ((size_t)t->head * job->group + r % job->group) * job->head_dim;
+    float inverse = 1.0f / s.total[r];
+    for (uint32_t d = 0; d < job->head_dim; d++) to[d] = s.out[(size_t)r * job->D + d] * inverse;
+  }
+}
+
+/* Tile number `index` over all parts, its queries gathered into `floats`; gives the floats left behind. */
+static float *open_tile(const attention_job *job, uint32_t index, float *floats, tile *out) {
+  const cw_attention *part = job->parts;
+  for (;; part++) {
+    uint32_t tiles = (part->rows + job->tile_tokens - 1) / job->tile_tokens * job->kv_heads;
+    if (index < tiles) break;
+    index -= tiles;
+  }
+  tile t = {.part = part, .head = index % job->kv_heads, .first = index / job->kv_heads * job->tile_tokens, .q = floats};
+  t.tokens = least(part->rows - t.first, job->tile_tokens);
+  t.rows = t.tokens * job->group;
+  t.seen = (uint8_t *)(floats + (size_t)t.rows * (job->D + 2));
+  gather_queries(job, &t);
+  *out = t;
+  return floats + (size_t)t.rows * (job->D + 3) + 2 * job->D;
+}
+
+static void whole_tile(void *context, uint32_t chunk, uint32_t worker) {
   const attention_job *job = context;
-  const cw_attention *a = job->a;
-  uint32_t head = chunk / job->tiles, first = chunk % job->tiles * job->tile_tokens;
-  uint32_t tokens = a->rows - first < job->tile_tokens ? a->rows - first : job->tile_tokens;
-  uint32_t rows = tokens * job->group, head_dim = job->head_dim, wide = rounded(head_dim);
-  size_t q_stride = (size_t)a->heads * head_dim, bytes = (size_t)job->group * head_dim * sizeof(float);
-
-  float *q = job->run->scratch + worker * job->run->scratch_size; /* [rows, head_dim] */
-  float *out = q + (size_t)MAX_ROWS * head_dim;                   /* [rows, wide] */
-  float *scores = out + (size_t)MAX_ROWS * wide;                  /* [rows, stride] */
-  for (uint32_t t = 0; t < tokens; t++) {
-    uint32_t row = a->row_map == NULL ? first + t : a->row_map[first + t];
-    memcpy(q + (size_t)t * job->group * head_dim, a->q + row * q_stride + (size_t)head * job->group * head_dim, bytes);
+  tile t;
+  float *floats = open_tile(job, chunk, job->run->scratch + worker * job->run->scratch_size, &t);
+  state all = state_at(floats, t.rows), segment = state_at(floats + state_floats(t.rows, job->D), t.rows);
+  uint32_t segments = part_segments(t.part);
+  state_clear(all, t.rows, job->D);
+  attend_segment(job, &t, 0, all);
+  for (uint32_t i = 1; i < segments; i++) {
+    state_clear(segment, t.rows, job->D);
+    attend_segment(job, &t, i, segment);
+    state_join(all, segment, t.rows, job->D);
   }
+  finish(job, &t, all);
+}
 
-  uint32_t last = a->span_count - 1, before = 0; /* positions in the spans before the last one */
-  uint32_t most = a->spans[last].count + (a->causal ? first + tokens - 1 : 0); /* that the tile's last row sees of the last span */
-  for (uint32_t s = 0; s < last; s++) before += a->spans[s].count;
-  size_t stride = (size_t)before + rounded(most) + STRIDE_PAD;
-  for (uint32_t s = 0, at = 0; s <= last; at += a->spans[s].count, s++)
-    score_span(job, q, rows, &a->spans[s], head, s == last ? most : a->spans[s].count, scores + at, stride);
+/* One segment of a tile, its state left in run->partials. */
+static void tile_segment(void *context, uint32_t chunk, uint32_t worker) {
+  const attention_job *job = context;
+  tile t;
+  open_tile(job, chunk / job->segments, job->run->scratch + worker * job->run->scratch_size, &t);
+  size_t size = state_floats((size_t)job->tile_tokens * job->group, job->D);
+  state s = state_at(job->run->partials + chunk * size, t.rows);
+  state_clear(s, t.rows, job->D);
+  if (chunk % job->segments < part_segments(t.part)) attend_segment(job, &t, chunk % job->segments, s);
+}
 
-  float scale = 1.0f / sqrtf((float)head_dim), inverse[MAX_ROWS];
-  for (uint32_t r = 0; r < rows; r++) {
-    uint32_t seen = before + a->spans[last].count + (a->causal ? first + r / job->group : 0);
-    inverse[r] = 1.0f / job->run->kernels->softmax(scores + r * stride, seen, before + most, scale);
-  }
-  for (uint32_t s = 0, at = 0; s <= last; at += a->spans[s].count, s++)
-    sum_span(job, scores + at, stride, rows, &a->spans[s], head, s == last ? most : a->spans[s].count, out, s > 0);
-
-  for (uint32_t r = 0; r < rows; r++) {
-    uint32_t t = first + r / job->group, row = a->row_map == NULL ? t : a->row_map[t];
-    float *to = a->out + row * q_stride + ((size_t)head * job->group + r % job->group) * head_dim;
-    for (uint32_t d = 0; d < head_dim; d++) to[d] = out[(size_t)r * wide + d] * inverse[r];
+static void join_segments(const attention_job *job, uint32_t tiles) {
+  size_t size = state_floats((size_t)job->tile_tokens * job->group, job->D);
+  for (uint32_t i = 0; i < tiles; i++) {
+    tile t;
+    open_tile(job, i, job->run->scratch, &t);
+    float *floats = job->run->partials + (size_t)i * job->segments * size;
+    state all = state_at(floats, t.rows);
+    for (uint32_t s = 1; s < job->segments; s++) state_join(all, state_at(floats + s * size, t.rows), t.rows, job->D);
+    finish(job, &t, all);
   }
 }
 
-void cw_attend(const cw_run *run, const cw_attention *a) {
-  const cw_cache *cache = a->spans[0].cache;
-  attention_job job = {.run = run, .a = a, .kv_heads = cache->heads, .head_dim = cache->head_dim, .group = a->heads / cache->heads};
+void cw_attend(const cw_run *run, const float *q, float *out, uint32_t heads, const uint32_t *row_map, const cw_attention *parts, uint32_t count) {
+  const cw_cache *cache = parts[0].spans[0].cache;
+  attention_job job = {.run = run, .q = q, .out = out, .row_map = row_map, .parts = parts, .part_count = count, .heads = heads,
+                       .kv_heads = cache->heads, .head_dim = cache->head_dim, .group = heads / cache->heads, .quantised = cache->quantised};
+  job.D = cache->quantised ? cw_head_padded(cache->head_dim) : cache->head_dim;
   job.tile_tokens = job.group < TILE_ROWS ? TILE_ROWS / job.group : 1;
-  job.tiles = (a->rows + job.tile_tokens - 1) / job.tile_tokens;
-  double positions = 0;
-  for (uint32_t s = 0; s < a->span_count; s++) positions += a->spans[s].count;
-  double operations = 2.0 * positions * a->rows * a->heads * job.head_dim;
-  cw_run_chunks(run, attention_chunk, &job, job.kv_heads * job.tiles, operations);
+  uint32_t tiles = 0, segments = 0, rows = 0;
+  double operations = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    tiles += (parts[i].rows + job.tile_tokens - 1) / job.tile_tokens * job.kv_heads;
+    segments = part_segments(&parts[i]) > segments ? part_segments(&parts[i]) : segments;
+    rows = parts[i].rows > rows ? parts[i].rows : rows;
+    for (uint32_t s = 0; s < parts[i].span_count; s++) operations += 2.0 * parts[i].spans[s].count * parts[i].rows * heads * cache->head_dim;
+  }
+  uint32_t wanted = 2 * cw_pool_threads(run->pool);
+  if (cw_pool_threads(run->pool) > 1 && tiles < wanted && segments > 1) {
+    job.tile_tokens = least(job.tile_tokens, rows);
+    job.segments = segments;
+    if (tiles * segments * state_floats((size_t)job.tile_tokens * job.group, job.D) <= run->partials_size) {
+      cw_run_chunks(run, tile_segment, &job, tiles * segments, operations);
+      join_segments(&job, tiles);
+      return;
+    }
+  }
+  cw_run_chunks(run, whole_tile, &job, tiles, operations);
 }

@@ -1,29 +1,63 @@
 /* fusion.c: the fusion blocks: text attends the pictures before it, pictures attend pictures and the text before them. */
+#include <string.h>
+
 #include "model/session.h"
 
 /* x += swiglu(rms(x, mlp_norm)), the same weights for both streams. */
 static void fusion_mlp(cw_session *s, const cw_fusion_layer *layer, float *x, uint32_t rows) {
   const cw_buffers *b = &s->buffers;
   cw_rms_rows(&s->run, rows, x, layer->mlp_norm, s->model->config.norm_eps, s->model->config.fusion.hidden, b->h);
-  cw_swiglu(&s->run, rows, b->h, &layer->w_gate, &layer->w_up, b->gate, b->up);
-  cw_matmul(&s->run, rows, b->gate, &layer->w_down, x, 1);
+  cw_swiglu(&s->run, rows, b->h, &layer->w_gate, &layer->w_up, &layer->w_down, b->wide, x);
 }
 
-void cw_fusion_text(cw_session *s, uint32_t index, uint32_t rows) {
-  const cw_config *config = &s->model->config;
-  const cw_fusion_layer *layer = &s->model->weights.fusion[index];
-  const cw_buffers *b = &s->buffers;
-  uint32_t J = config->fusion.hidden;
-  if (s->vision_count > 0) { /* without a picture there is only the null key, whose value is zero */
-    cw_rms_rows(&s->run, rows, b->x, layer->text_norm, config->norm_eps, J, b->h);
-    cw_matmul(&s->run, rows, b->h, &layer->text_wq, b->q, 0);
-    cw_attention attention = {.q = b->q, .out = b->h, .rows = rows, .heads = config->fusion.heads,
-                              .spans = {{.cache = &s->cross[index], .first = 0, .count = 1 + s->vision_count}}, .span_count = 1};
-    cw_attend(&s->run, &attention);
-    cw_matmul(&s->run, rows, b->h, &layer->text_wo, b->k, 0);
-    for (size_t i = 0; i < (size_t)rows * J; i++) b->x[i] += layer->text_gate[i % J] * b->k[i];
+/* Keeps rows of buffers.h, rms(x, text_norm), for pictures that follow. */
+static void keep_text(cw_session *host, uint32_t index, const cw_feed *feed, uint32_t row) {
+  const cw_block_layout *layout = &host->model->layout;
+  uint32_t J = host->model->config.fusion.hidden;
+  for (uint32_t i = 0; i < feed->rows; i++) {
+    uint32_t position = feed->position + i, place = position % CW_BLOCK;
+    uint8_t *block = feed->session->blocks[position / CW_BLOCK];
+    size_t offset = layout->text + index * layout->text_layer;
+    const float *h = host->buffers.h + (size_t)(row + i) * J;
+    if (layout->text_quantised) {
+      cw_q8_room to = cw_q8_from(cw_block_q8(block, offset, J), place, J);
+      host->run.kernels->quantise(h, J, CW_GROUP, to.q, to.scales, to.sums);
+    } else {
+      memcpy(cw_block_floats(block, offset) + (size_t)place * J, h, J * sizeof(float));
+    }
   }
-  fusion_mlp(s, layer, b->x, rows);
+}
+
+/* Text attends pictures: consecutive feeds of sessions that have some, whose rows begin at `row`. */
+static void attend_pictures(cw_session *host, uint32_t index, const cw_feed *feeds, uint32_t count, uint32_t row) {
+  const cw_fusion_layer *layer = &host->model->weights.fusion[index];
+  const cw_buffers *b = &host->buffers;
+  uint32_t J = host->model->config.fusion.hidden, rows = 0;
+  cw_attention parts[CW_LOGIT_ROWS];
+  for (uint32_t i = 0; i < count; rows += feeds[i].rows, i++)
+    parts[i] = (cw_attention){.row = rows, .rows = feeds[i].rows, .span_count = 1,
+                              .spans = {{.cache = &feeds[i].session->cross[index], .count = 1 + feeds[i].session->vision_count}}};
+  cw_matmul(&host->run, rows, b->h + (size_t)row * J, &layer->text_wq, b->q, 0);
+  cw_attend(&host->run, b->q, b->v, host->model->config.fusion.heads, NULL, parts, count);
+  cw_matmul(&host->run, rows, b->v, &layer->text_wo, b->k, 0);
+  float *x = b->x + (size_t)row * J;
+  for (size_t i = 0; i < (size_t)rows * J; i++) x[i] += layer->text_gate[i % J] * b->k[i];
+}
+
+void cw_fusion_text(cw_session *host, uint32_t index, const cw_feed *feeds, uint32_t count) {
+  const cw_config *config = &host->model->config;
+  const cw_fusion_layer *layer = &host->model->weights.fusion[index];
+  uint32_t rows = 0;
+  for (uint32_t i = 0; i < count; i++) rows += feeds[i].rows;
+  cw_rms_rows(&host->run, rows, host->buffers.x, layer->text_norm, config->norm_eps, config->fusion.hidden, host->buffers.h);
+  for (uint32_t i = 0, row = 0; i < count; row += feeds[i].rows, i++) keep_text(host, index, &feeds[i], row);
+  for (uint32_t i = 0, row = 0; i < count;) { /* without a picture there is only the null key, whose value is zero */
+    uint32_t first = i, begin = row;
+    for (; i < count && feeds[i].session->vision_count > 0; i++) row += feeds[i].rows;
+    if (i > first) attend_pictures(host, index, feeds + first, i - first, begin);
+    for (; i < count && feeds[i].session->vision_count == 0; i++) row += feeds[i].rows;
+  }
+  fusion_mlp(host, layer, host->buffers.x, rows);
 }
 
 typedef struct {
@@ -37,13 +71,35 @@ static void put_row(const void *context, uint32_t row) {
   cw_cache_put(job->cache, job->position + row, job->k + (size_t)row * job->size, job->v + (size_t)row * job->size);
 }
 
-/* Keys and values of rows in buffers.h through wk and wv, into a cache. */
-static void put_rows(cw_session *s, const cw_matrix *wk, const cw_matrix *wv, const cw_cache *cache, uint32_t position, uint32_t rows) {
-  const cw_buffers *b = &s->buffers;
-  const cw_product products[2] = {{.x = b->h, .w = wk, .y = b->k}, {.x = b->h, .w = wv, .y = b->v}};
-  cw_products(&s->run, rows, products, 2);
-  put_job put = {.cache = cache, .k = b->k, .v = b->v, .position = position, .size = wk->outputs};
+/* Keys and values in buffers.k and .v into a cache. */
+static void put_rows(cw_session *s, const cw_cache *cache, uint32_t position, uint32_t rows) {
+  put_job put = {.cache = cache, .k = s->buffers.k, .v = s->buffers.v, .position = position, .size = s->model->config.fusion.hidden};
   cw_run_rows(&s->run, rows, put_row, &put);
+}
+
+/* Keys and values of rows in buffers.h through wk and wv, into a cache. */
+static void project_rows(cw_session *s, const cw_matrix *wk, const cw_matrix *wv, const cw_cache *cache, uint32_t position, uint32_t rows) {
+  const cw_product products[2] = {{.w = wk, .y = s->buffers.k}, {.w = wv, .y = s->buffers.v}};
+  cw_products(&s->run, rows, s->buffers.h, products, 2, 0);
+  put_rows(s, cache, position, rows);
+}
+
+/* The text before, as vision reads it in this block. */
+static void text_keys(cw_session *s, uint32_t index, const cw_fusion_layer *layer) {
+  const cw_block_layout *layout = &s->model->layout;
+  const cw_product products[2] = {{.w = &layer->vision_wk, .y = s->buffers.k}, {.w = &layer->vision_wv, .y = s->buffers.v}};
+  size_t offset = layout->text + index * layout->text_layer;
+  uint32_t J = s->model->config.fusion.hidden;
+  for (uint32_t at = 0; at < s->length; at += CW_BLOCK) {
+    uint32_t rows = s->length - at < CW_BLOCK ? s->length - at : CW_BLOCK;
+    if (layout->text_quantised) {
+      cw_q8_rows text = cw_q8_of(cw_block_q8(s->blocks[at / CW_BLOCK], offset, J));
+      cw_products_q8(&s->run, rows, &text, products, 2, 0);
+    } else {
+      cw_products(&s->run, rows, cw_block_floats(s->blocks[at / CW_BLOCK], offset), products, 2, 0);
+    }
+    put_rows(s, &s->vision_text, at, rows);
+  }
 }
 
 static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
@@ -55,14 +111,10 @@ static void vision_keys(cw_session *s, uint32_t index, const cw_fusion_layer *la
   for (uint32_t at = 0; at < count; at += CW_ROWS) {
     uint32_t rows = least(CW_ROWS, count - at);
     cw_rms_rows(&s->run, rows, s->vision_x + (size_t)at * J, layer->vision_norm, config->norm_eps, J, s->buffers.h);
-    put_rows(s, &layer->vision_wk, &layer->vision_wv, &s->vision_self[index], first + at, rows);
-    put_rows(s, &layer->text_wk, &layer->text_wv, &s->cross[index], 1 + first + at, rows);
+    project_rows(s, &layer->vision_wk, &layer->vision_wv, &s->vision_self[index], first + at, rows);
+    project_rows(s, &layer->text_wk, &layer->text_wv, &s->cross[index], 1 + first + at, rows);
   }
-  for (uint32_t at = 0; at < s->length; at += CW_ROWS) {
-    uint32_t rows = least(CW_ROWS, s->length - at);
-    cw_rms_rows(&s->run, rows, s->joint_input[index] + (size_t)at * J, layer->text_norm, config->norm_eps, J, s->buffers.h);
-    put_rows(s, &layer->vision_wk, &layer->vision_wv, &s->vision_text, at, rows);
-  }
+  text_keys(s, index, layer);
 }
 
 void cw_fusion_vision(cw_session *s, uint32_t first, uint32_t count) {
@@ -80,10 +132,9 @@ void cw_fusion_vision(cw_session *s, uint32_t first, uint32_t count) {
       float *x = s->vision_x + (size_t)at * J;
       cw_rms_rows(&s->run, rows, x, layer->vision_norm, config->norm_eps, J, b->h);
       cw_matmul(&s->run, rows, b->h, &layer->vision_wq, b->q, 0);
-      cw_attention attention = {.q = b->q, .out = b->h, .rows = rows, .heads = config->fusion.heads,
-                                .spans = {{.cache = &s->vision_self[i], .count = first + count}, {.cache = &s->vision_text, .count = s->length}},
-                                .span_count = s->length > 0 ? 2 : 1};
-      cw_attend(&s->run, &attention);
+      cw_attention part = {.rows = rows, .span_count = s->length > 0 ? 2 : 1,
+                           .spans = {{.cache = &s->vision_self[i], .count = first + count}, {.cache = &s->vision_text, .count = s->length}}};
+      cw_attend(&s->run, b->q, b->h, config->fusion.heads, NULL, &part, 1);
       cw_matmul(&s->run, rows, b->h, &layer->vision_wo, x, 1);
       fusion_mlp(s, layer, x, rows);
     }

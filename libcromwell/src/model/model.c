@@ -45,6 +45,7 @@ static cw_status read_model(cw_model *model, cw_fault *fault) {
   CW_TRY(cw_arena_open(&measured, &model->arena));
   cw_weights_take(&model->weights, &model->config, &model->arena);
   CW_TRY(cw_pack_tensors(model->bytes, model->size, &pack, &model->weights, &model->parameters, fault));
+  model->layout = cw_block_layout_of(&model->config, &model->weights);
   CW_TRY(cw_tokenizer_open(pack.tokenizer, pack.tokenizer_size, &model->tokenizer, fault));
   int32_t tokens = cw_tokenizer_size(model->tokenizer);
   if ((uint32_t)tokens != model->config.vocab_size)
@@ -86,7 +87,8 @@ void cw_model_describe(const cw_model *model, cw_model_info *out) {
       .jepa_steps = config->jepa_steps,
       .parameter_count = model->parameters,
       .fingerprint = model->fingerprint,
-      .state_bytes_per_token = cw_state_bytes(config),
+      .block_tokens = CW_BLOCK,
+      .block_bytes = model->layout.bytes,
   };
 }
 

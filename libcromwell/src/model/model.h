@@ -2,6 +2,7 @@
 #ifndef CW_MODEL_MODEL_H
 #define CW_MODEL_MODEL_H
 
+#include "model/block.h"
 #include "model/weights.h"
 
 struct cw_model {
@@ -10,14 +11,12 @@ struct cw_model {
   cw_arena arena; /* arrays of layers */
   cw_config config;
   cw_weights weights;
+  cw_block_layout layout; /* of a session's blocks */
   const char *json;
   size_t json_size;
   cw_tokenizer *tokenizer;
   int32_t image_token; /* id of <IMAGE>, -1 when the tokenizer has none */
   uint64_t fingerprint, parameters;
 };
-
-/* Bytes of the states of one token, as exported (docs/engine.md). */
-size_t cw_state_bytes(const cw_config *config);
 
 #endif

@@ -1,11 +1,9 @@
 /* products.c: shares products with weight panels out over the threads. An output is computed whole by one worker, so that neither
  * the number of threads nor of rows changes a bit. */
-#include <string.h>
+#include "model/products.h"
 
-#include "model/run.h"
-
-/* Below this many multiply-adds, some 10 microseconds of one core, waking another costs more than it brings. */
-static const double WORTH_SHARING = 6e4;
+/* Below this many multiply-adds, a few microseconds of one core, waking another costs more than it brings. */
+static const double WORTH_SHARING = 1e5;
 
 void cw_run_chunks(const cw_run *run, cw_chunk_fn chunk_fn, void *job, uint32_t count, double operations) {
   if (operations < WORTH_SHARING)
@@ -14,117 +12,146 @@ void cw_run_chunks(const cw_run *run, cw_chunk_fn chunk_fn, void *job, uint32_t 
     cw_pool_run(run->pool, chunk_fn, job, count);
 }
 
-static uint32_t panels_of(const cw_matrix *w) { return (w->outputs + CW_PANEL - 1) / CW_PANEL; }
+cw_q8_room cw_q8_take(cw_arena *arena, size_t rows, size_t depth) {
+  cw_q8_room room;
+  room.q = cw_arena_take(arena, rows, depth);
+  room.scales = cw_arena_take(arena, rows, (depth + CW_SUB - 1) / CW_SUB * sizeof(float)); /* enough for short rows too */
+  room.sums = cw_arena_take(arena, rows, (depth + CW_SUB - 1) / CW_SUB * sizeof(int32_t));
+  return room;
+}
 
-size_t cw_product_scratch(uint32_t depth) { return (size_t)depth * CW_PANEL; }
+cw_q8_room cw_q8_from(cw_q8_room room, size_t first, size_t depth) {
+  room.q += first * depth;
+  room.scales += first * ((depth + CW_GROUP - 1) / CW_GROUP);
+  room.sums += first * (depth / CW_SUB);
+  return room;
+}
 
-/* One row: whole panels straight into y, a last partial one through a copy. */
-static void one_row(const cw_run *run, const cw_product *p, uint32_t first, uint32_t count) {
-  const cw_matrix *w = p->w;
-  size_t groups = (w->depth + CW_GROUP - 1) / CW_GROUP, panel = (size_t)w->depth * CW_PANEL;
-  uint32_t whole = first + count <= w->outputs / CW_PANEL ? count : count - 1;
-  float edge[CW_PANEL] = {0};
-  for (uint32_t part = 0; part < 2; part++) {
-    uint32_t at = part == 0 ? first : first + whole, panels = part == 0 ? whole : count - whole;
-    if (panels == 0) continue;
-    float *y = part == 0 ? p->y + (size_t)at * CW_PANEL : edge;
-    if (part == 1 && p->add) memcpy(edge, p->y + (size_t)at * CW_PANEL, (w->outputs % CW_PANEL) * sizeof(float));
-    if (w->q8 != NULL)
-      run->kernels->gemv_q8(p->x, w->depth, w->q8 + at * panel, w->scales + at * groups * CW_PANEL, panels, y, p->add);
-    else
-      run->kernels->gemv_f32(p->x, w->depth, w->f32 + at * panel, panel, panels, y, p->add);
-    if (part == 1) memcpy(p->y + (size_t)at * CW_PANEL, edge, (w->outputs % CW_PANEL) * sizeof(float));
+typedef struct {
+  const cw_kernels *kernels;
+  const float *x;
+  cw_q8_room out;
+  uint32_t depth;
+} quantise_job;
+
+static void quantise_row(const void *context, uint32_t row) {
+  const quantise_job *job = context;
+  cw_q8_room out = cw_q8_from(job->out, row, job->depth);
+  job->kernels->quantise(job->x + (size_t)row * job->depth, job->depth, CW_GROUP, out.q, out.scales, out.sums);
+}
+
+void cw_quantise_rows(const cw_run *run, uint32_t rows, const float *x, uint32_t depth, cw_q8_room out) {
+  quantise_job job = {.kernels = run->kernels, .x = x, .out = out, .depth = depth};
+  cw_run_rows(run, rows, quantise_row, &job);
+}
+
+void cw_panels_times(const cw_kernels *kernels, const cw_input *x, uint32_t rows, const cw_matrix *w, uint32_t first, uint32_t count,
+                     float *y, size_t y_stride, int add) {
+  size_t depth = w->depth, groups = (depth + CW_GROUP - 1) / CW_GROUP, left = w->outputs - (size_t)first * CW_PANEL;
+  size_t outputs = (size_t)count * CW_PANEL < left ? (size_t)count * CW_PANEL : left;
+  if (w->format == CW_FORMAT_F32) {
+    kernels->product_f32(x->f32, depth, rows, depth, w->f32 + (size_t)first * CW_PANEL * depth, outputs, y, y_stride, add);
+    return;
+  }
+  cw_q_panels panels = {.scales = w->scales + (size_t)first * groups * CW_PANEL, .depth = depth, .outputs = outputs};
+  if (w->format == CW_FORMAT_Q8) {
+    panels.weights = w->weights + (size_t)first * CW_PANEL * depth;
+    kernels->product_q8(&x->q8, rows, &panels, y, y_stride, add);
+  } else {
+    panels.weights = w->weights + (size_t)first * CW_PANEL * depth / 2;
+    panels.multipliers = w->multipliers + (size_t)first * (depth / CW_SUB) * CW_PANEL;
+    kernels->product_q4(&x->q8, rows, &panels, y, y_stride, add);
   }
 }
 
-/* Panels first .. first+count-1 of one product. */
-static void panel_range(const cw_run *run, uint32_t worker, uint32_t rows, const cw_product *p, uint32_t first, uint32_t count) {
-  const cw_matrix *w = p->w;
-  if (rows == 1) {
-    one_row(run, p, first, count);
-    return;
-  }
-  size_t groups = (w->depth + CW_GROUP - 1) / CW_GROUP, size = (size_t)w->depth * CW_PANEL;
-  float *expanded = run->scratch + worker * run->scratch_size;
-  for (uint32_t panel = first; panel < first + count; panel++) {
-    const float *weights = w->f32 + panel * size;
-    if (w->q8 != NULL) {
-      run->kernels->expand_q8(w->q8 + panel * size, w->scales + panel * groups * CW_PANEL, w->depth, expanded);
-      weights = expanded;
+cw_input cw_input_from(const cw_input *x, size_t row, size_t depth) {
+  cw_input from = {.f32 = x->f32 == NULL ? NULL : x->f32 + row * depth};
+  if (x->q8.q == NULL) return from;
+  from.q8.q = x->q8.q + row * depth;
+  from.q8.scales = x->q8.scales + row * ((depth + CW_GROUP - 1) / CW_GROUP);
+  from.q8.sums = x->q8.sums + row * (depth / CW_SUB);
+  return from;
+}
+
+cw_input cw_input_quantised(const cw_run *run, uint32_t rows, const float *x, uint32_t depth, const cw_product *products, uint32_t count) {
+  cw_input input = {.f32 = x};
+  for (uint32_t i = 0; i < count && input.q8.q == NULL; i++)
+    if (products[i].w->format != CW_FORMAT_F32) {
+      cw_quantise_rows(run, rows, x, depth, run->input);
+      input.q8 = cw_q8_of(run->input);
     }
-    uint32_t left = w->outputs - panel * CW_PANEL;
-    run->kernels->gemm_f32(p->x, w->depth, rows, w->depth, weights, p->y + (size_t)panel * CW_PANEL, w->outputs,
-                           left < CW_PANEL ? left : CW_PANEL, p->add);
-  }
+  return input;
+}
+
+cw_split cw_split_work(const cw_run *run, uint32_t rows, uint32_t panels, uint32_t unit) {
+  cw_split split = {.rows = rows, .panels = panels, .row_tiles = (rows + CW_ROWS - 1) / CW_ROWS};
+  split.tile_rows = (rows + split.row_tiles - 1) / split.row_tiles;
+  /* Four chunks a thread even out what other programs take from one of the cores. */
+  uint32_t pieces = (4 * cw_pool_threads(run->pool) + split.row_tiles - 1) / split.row_tiles;
+  split.per_chunk = ((panels + pieces - 1) / pieces + unit - 1) / unit * unit;
+  split.panel_chunks = (panels + split.per_chunk - 1) / split.per_chunk;
+  return split;
+}
+
+cw_piece cw_split_piece(const cw_split *split, uint32_t chunk) {
+  cw_piece piece;
+  piece.row = chunk / split->panel_chunks * split->tile_rows;
+  piece.rows = split->rows - piece.row < split->tile_rows ? split->rows - piece.row : split->tile_rows;
+  piece.panel = chunk % split->panel_chunks * split->per_chunk;
+  piece.panels = split->panels - piece.panel < split->per_chunk ? split->panels - piece.panel : split->per_chunk;
+  return piece;
 }
 
 typedef struct {
   const cw_run *run;
-  uint32_t rows, count;
+  cw_input x;
   const cw_product *products;
-  uint32_t per_chunk, total; /* panels, over all products */
-  int swiglu;                /* products are gate and up: multiply when both are there */
+  uint32_t count;
+  cw_split split; /* panels of all products, one after the other */
+  int add;
 } product_job;
 
 static void product_chunk(void *context, uint32_t chunk, uint32_t worker) {
+  (void)worker;
   const product_job *job = context;
-  uint32_t first = chunk * job->per_chunk, end = first + job->per_chunk < job->total ? first + job->per_chunk : job->total;
-  if (job->swiglu) {
-    const cw_product *gate = &job->products[0], *up = &job->products[1];
-    panel_range(job->run, worker, job->rows, gate, first, end - first);
-    panel_range(job->run, worker, job->rows, up, first, end - first);
-    size_t mlp = gate->w->outputs, begin = (size_t)first * CW_PANEL, stop = (size_t)end * CW_PANEL < mlp ? (size_t)end * CW_PANEL : mlp;
-    for (size_t row = 0; row < job->rows; row++)
-      job->run->kernels->silu_mul(gate->y + row * mlp + begin, up->y + row * mlp + begin, stop - begin);
-    return;
-  }
-  for (uint32_t i = 0; i < job->count && first < end; i++) {
-    uint32_t panels = panels_of(job->products[i].w);
+  cw_piece piece = cw_split_piece(&job->split, chunk);
+  uint32_t first = piece.panel, end = first + piece.panels;
+  cw_input x = cw_input_from(&job->x, piece.row, job->products[0].w->depth);
+  for (uint32_t i = 0; i < job->count; i++) {
+    const cw_matrix *w = job->products[i].w;
+    uint32_t panels = cw_matrix_panels(w);
     if (first < panels) {
       uint32_t here = end < panels ? end : panels;
-      panel_range(job->run, worker, job->rows, &job->products[i], first, here - first);
+      float *y = job->products[i].y + (size_t)piece.row * w->outputs + (size_t)first * CW_PANEL;
+      cw_panels_times(job->run->kernels, &x, piece.rows, w, first, here - first, y, w->outputs, job->add);
       first = here;
     }
-    if (first >= end) break;
+    if (end <= panels) break;
     first -= panels;
     end -= panels;
   }
 }
 
-/* Four chunks a thread even out what other programs take from one of the cores. */
-static void run_products(product_job *job) {
+static void run_products(const cw_run *run, uint32_t rows, cw_input x, const cw_product *products, uint32_t count, int add) {
+  uint32_t panels = 0;
   double operations = 0;
-  for (uint32_t i = 0; i < job->count; i++) {
-    const cw_matrix *w = job->products[i].w;
-    operations += (double)job->rows * w->outputs * w->depth;
-    if (i == 0 || !job->swiglu) job->total += panels_of(w);
+  for (uint32_t i = 0; i < count; i++) {
+    panels += cw_matrix_panels(products[i].w);
+    operations += (double)rows * products[i].w->outputs * products[i].w->depth;
   }
-  uint32_t pieces = 4 * cw_pool_threads(job->run->pool);
-  job->per_chunk = (job->total + pieces - 1) / pieces;
-  if (job->rows == 1) job->per_chunk = (job->per_chunk + 3) / 4 * 4; /* gemv takes four panels at a time */
-  cw_run_chunks(job->run, product_chunk, job, (job->total + job->per_chunk - 1) / job->per_chunk, operations);
+  product_job job = {.run = run, .x = x, .products = products, .count = count, .split = cw_split_work(run, rows, panels, 4), .add = add};
+  cw_run_chunks(run, product_chunk, &job, job.split.row_tiles * job.split.panel_chunks, operations);
 }
 
-void cw_products(const cw_run *run, uint32_t rows, const cw_product *products, uint32_t count) {
-  product_job job = {.run = run, .rows = rows, .count = count, .products = products};
-  run_products(&job);
+void cw_products(const cw_run *run, uint32_t rows, const float *x, const cw_product *products, uint32_t count, int add) {
+  run_products(run, rows, cw_input_quantised(run, rows, x, products[0].w->depth, products, count), products, count, add);
+}
+
+void cw_products_q8(const cw_run *run, uint32_t rows, const cw_q8_rows *x, const cw_product *products, uint32_t count, int add) {
+  run_products(run, rows, (cw_input){.q8 = *x}, products, count, add);
 }
 
 void cw_matmul(const cw_run *run, uint32_t rows, const float *x, const cw_matrix *w, float *y, int add) {
-  cw_product product = {.x = x, .w = w, .y = y, .add = add};
-  cw_products(run, rows, &product, 1);
-}
-
-void cw_swiglu(const cw_run *run, uint32_t rows, const float *x, const cw_matrix *w_gate, const cw_matrix *w_up, float *gate, float *up) {
-  const cw_product products[2] = {{.x = x, .w = w_gate, .y = gate}, {.x = x, .w = w_up, .y = up}};
-  product_job job = {.run = run, .rows = rows, .count = 2, .products = products, .swiglu = 1};
-  run_products(&job);
-}
-
-void cw_matrix_row(const cw_matrix *w, uint32_t row, float *out) {
-  size_t groups = (w->depth + CW_GROUP - 1) / CW_GROUP, lane = row % CW_PANEL, panel = row / CW_PANEL;
-  for (size_t k = 0; k < w->depth; k++) {
-    size_t at = (panel * w->depth + k) * CW_PANEL + lane;
-    out[k] = w->q8 == NULL ? w->f32[at] : (float)w->q8[at] * w->scales[(panel * groups + k / CW_GROUP) * CW_PANEL + lane];
-  }
+  cw_product product = {.w = w, .y = y};
+  cw_products(run, rows, x, &product, 1, add);
 }

@@ -2,18 +2,29 @@
 #ifndef CW_MODEL_RUN_H
 #define CW_MODEL_RUN_H
 
+#include "arena.h"
 #include "kernels/kernels.h"
 #include "model/weights.h"
 #include "pool.h"
 
-enum { CW_ROWS = 192 /* rows computed at once, a multiple of the kernels' 6: bounds activations whatever the length of a text */ };
+enum { CW_ROWS = 192 /* rows computed at once: bounds activations whatever the length of a text */ };
+
+/* Room for quantised rows (kernels.h). */
+typedef struct {
+  int8_t *q;
+  float *scales;
+  int32_t *sums;
+} cw_q8_room;
 
 typedef struct {
   const cw_kernels *kernels;
   cw_pool *pool;
-  float *scratch;        /* [threads, scratch_size] */
-  size_t scratch_size;   /* floats a worker */
-  cw_trace_fn trace;     /* NULL when nobody watches */
+  float *scratch;            /* [threads, scratch_size] */
+  size_t scratch_size;       /* floats a worker */
+  float *partials;           /* [partials_size]: states of attention that several workers make */
+  size_t partials_size;
+  cw_q8_room input, middle;  /* what products read; `middle` stands between the two halves of an MLP */
+  cw_trace_fn trace;         /* NULL when nobody watches */
   void *trace_user;
 } cw_run;
 
@@ -28,21 +39,30 @@ void cw_run_chunks(const cw_run *run, cw_chunk_fn chunk_fn, void *job, uint32_t 
 typedef void (*cw_row_fn)(const void *context, uint32_t row);
 void cw_run_rows(const cw_run *run, uint32_t rows, cw_row_fn row_fn, const void *context);
 
+/* Room for `rows` rows of `depth` numbers, or for shorter ones, as many numbers in all. */
+cw_q8_room cw_q8_take(cw_arena *arena, size_t rows, size_t depth);
+static inline cw_q8_rows cw_q8_of(cw_q8_room room) { return (cw_q8_rows){.q = room.q, .scales = room.scales, .sums = room.sums}; }
+/* Rows from `first` on. */
+cw_q8_room cw_q8_from(cw_q8_room room, size_t first, size_t depth);
+/* Quantises dense rows x[rows, depth], depth a multiple of 32, in groups of 128. */
+void cw_quantise_rows(const cw_run *run, uint32_t rows, const float *x, uint32_t depth, cw_q8_room out);
+
 /* y[rows, outputs] (+)= x[rows, depth] w^T */
 typedef struct {
-  const float *x;
   const cw_matrix *w;
   float *y;
-  int add;
 } cw_product;
 
-/* Several products of the same number of rows, shared out together; x and y are dense. */
-void cw_products(const cw_run *run, uint32_t rows, const cw_product *products, uint32_t count);
+/* Up to three products of the same dense rows, shared out together; x may not be a y. */
+void cw_products(const cw_run *run, uint32_t rows, const float *x, const cw_product *products, uint32_t count, int add);
 void cw_matmul(const cw_run *run, uint32_t rows, const float *x, const cw_matrix *w, float *y, int add);
-/* gate = silu(x w_gate) * (x w_up), both [rows, mlp]; `up` is overwritten. */
-void cw_swiglu(const cw_run *run, uint32_t rows, const float *x, const cw_matrix *w_gate, const cw_matrix *w_up, float *gate, float *up);
-/* Floats of scratch that a worker needs for products with a matrix of this depth. */
-size_t cw_product_scratch(uint32_t depth);
+/* Products of rows that are quantised already, with quantised matrices. */
+void cw_products_q8(const cw_run *run, uint32_t rows, const cw_q8_rows *x, const cw_product *products, uint32_t count, int add);
+/* y += (silu(x w_gate) * (x w_up)) w_down; `wide` is room for [rows, mlp] floats, used with float32 matrices. */
+void cw_swiglu(const cw_run *run, uint32_t rows, const float *x, const cw_matrix *w_gate, const cw_matrix *w_up, const cw_matrix *w_down,
+               float *wide, float *y);
+/* Floats of scratch that a worker needs for cw_swiglu. */
+size_t cw_swiglu_scratch(void);
 /* One row of a matrix, as floats: out[depth]. */
 void cw_matrix_row(const cw_matrix *matrix, uint32_t row, float *out);
 

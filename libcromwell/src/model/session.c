@@ -6,94 +6,6 @@
 
 #include "cpu.h"
 
-enum { ROPE_STEP = 256 /* positions whose rotations are computed at a time, when the text first reaches them */ };
-
-static uint32_t most(uint32_t a, uint32_t b) { return a > b ? a : b; }
-
-static size_t most_size(size_t a, size_t b) { return a > b ? a : b; }
-
-static uint32_t head_dim(const cw_stack_config *shape) { return shape->hidden / shape->heads; }
-
-/* Floats of scratch that the widest operation of the session needs from a worker. */
-static size_t scratch_size(const cw_config *config, uint32_t max_tokens, uint32_t max_vision) {
-  const cw_stack_config *stacks[] = {&config->language, &config->jepa, &config->ar};
-  uint32_t J = config->fusion.hidden;
-  size_t size = cw_product_scratch(most(J, config->fusion.mlp));
-  for (int i = 0; i < 3; i++) {
-    size = most_size(size, cw_product_scratch(most(stacks[i]->hidden, stacks[i]->mlp)));
-    size = most_size(size, cw_attention_scratch(head_dim(stacks[i]), max_tokens));
-  }
-  if (max_vision == 0) return size;
-  size = most_size(size, cw_product_scratch(cw_vision_token_size(config)));
-  size = most_size(size, cw_attention_scratch(J / config->fusion.heads, max_tokens + max_vision + 1));
-  return most_size(size, cw_vision_scratch(config));
-}
-
-static cw_cache *take_caches(cw_arena *arena, uint32_t layers, uint32_t heads, uint32_t dim, uint32_t positions) {
-  cw_cache *caches = cw_arena_take(arena, layers, sizeof *caches);
-  for (uint32_t i = 0; i < layers; i++) {
-    cw_cache cache = cw_cache_take(arena, heads, dim, positions);
-    if (caches != NULL) caches[i] = cache;
-  }
-  return caches;
-}
-
-static cw_cache *take_stack(cw_arena *arena, const cw_stack_config *shape, uint32_t positions) {
-  return take_caches(arena, shape->layers, shape->kv_heads, head_dim(shape), positions);
-}
-
-static cw_rope take_rope(cw_arena *arena, uint32_t dim, uint32_t positions) {
-  cw_rope rope = {.half = dim / 2};
-  rope.cosine = cw_arena_take(arena, positions, rope.half * sizeof(float));
-  rope.sine = cw_arena_take(arena, positions, rope.half * sizeof(float));
-  return rope;
-}
-
-static void take_images(cw_session *s, cw_arena *arena) {
-  const cw_config *config = &s->model->config;
-  uint32_t J = config->fusion.hidden, heads = config->fusion.heads, layers = config->fusion.layers;
-  s->images = cw_arena_take(arena, s->max_vision / cw_vision_tokens_per_tile(config), sizeof *s->images);
-  s->cross = take_caches(arena, layers, heads, J / heads, s->max_vision + 1);
-  s->vision_self = take_caches(arena, layers, heads, J / heads, s->max_vision);
-  s->vision_text = cw_cache_take(arena, heads, J / heads, s->max_tokens);
-  s->vision_x = cw_arena_take(arena, s->max_vision, J * sizeof(float));
-  cw_vision_take(&s->vision, config, s->max_vision, arena);
-}
-
-/* Lays everything out; called with a measuring arena first. */
-static void take_all(cw_session *s, uint32_t threads, cw_arena *arena) {
-  const cw_config *config = &s->model->config;
-  uint32_t T = s->max_tokens, J = config->fusion.hidden;
-  s->ids = cw_arena_take(arena, T, sizeof *s->ids);
-  s->language = take_stack(arena, &config->language, T);
-  s->jepa = take_stack(arena, &config->jepa, T);
-  s->ar = take_stack(arena, &config->ar, T);
-  s->joint_input = cw_arena_take(arena, config->fusion.layers, sizeof *s->joint_input);
-  for (uint32_t i = 0; i < config->fusion.layers; i++) {
-    float *rows = cw_arena_take(arena, T, J * sizeof(float));
-    if (s->joint_input != NULL) s->joint_input[i] = rows;
-  }
-  s->joint = cw_arena_take(arena, T, J * sizeof(float));
-  s->ar_out = cw_arena_take(arena, T, config->ar.hidden * sizeof(float));
-
-  uint32_t positions = (T + ROPE_STEP - 1) / ROPE_STEP * ROPE_STEP;
-  s->rope_language = take_rope(arena, head_dim(&config->language), positions);
-  s->rope_jepa = take_rope(arena, head_dim(&config->jepa), positions);
-  s->rope_ar = take_rope(arena, head_dim(&config->ar), positions);
-
-  uint32_t wide = most(most(config->language.hidden, config->ar.hidden), J);
-  uint32_t mlp = most(most(config->language.mlp, config->ar.mlp), most(config->jepa.mlp, config->fusion.mlp));
-  float **rows[] = {&s->buffers.x, &s->buffers.h, &s->buffers.q, &s->buffers.k, &s->buffers.v};
-  for (int i = 0; i < 5; i++) *rows[i] = cw_arena_take(arena, CW_ROWS, wide * sizeof(float));
-  s->buffers.gate = cw_arena_take(arena, CW_ROWS, mlp * sizeof(float));
-  s->buffers.up = cw_arena_take(arena, CW_ROWS, mlp * sizeof(float));
-  if (s->max_vision > 0) take_images(s, arena);
-
-  s->run.scratch_size = (scratch_size(config, T, s->max_vision) + 15) / 16 * 16;
-  s->run.scratch = cw_arena_take(arena, threads, s->run.scratch_size * sizeof(float));
-  s->logits = cw_arena_take(arena, config->vocab_size, sizeof(float));
-}
-
 /* The null key stands first among what text sees of pictures; its value stays zero. */
 static void put_null_keys(cw_session *s) {
   for (uint32_t i = 0; i < s->model->config.fusion.layers; i++)
@@ -102,9 +14,9 @@ static void put_null_keys(cw_session *s) {
 
 static cw_status open_session(cw_session *s, uint32_t threads) {
   cw_arena measured = {0};
-  take_all(s, threads, &measured);
+  cw_session_take(s, threads, &measured);
   CW_TRY(cw_arena_open(&measured, &s->arena));
-  take_all(s, threads, &s->arena);
+  cw_session_take(s, threads, &s->arena);
   if (s->max_vision > 0) put_null_keys(s);
   s->run.kernels = cw_kernels_selected();
   return cw_pool_open(threads, &s->run.pool);
@@ -150,39 +62,59 @@ uint32_t cw_session_length(const cw_session *session) { return session == NULL ?
 /* Non-zero when an image waits for its <IMAGE> token. */
 static int image_waits(const cw_session *s) { return s->image_count > 0 && s->images[s->image_count - 1].position == s->length; }
 
-static void fill_rope(cw_session *s, uint32_t end) {
-  while (s->rope_filled < end) {
-    uint32_t first = s->rope_filled, next = first + ROPE_STEP;
-    cw_rope_fill(&s->rope_language, first, next, s->model->config.rope_base);
-    cw_rope_fill(&s->rope_jepa, first, next, s->model->config.rope_base);
-    cw_rope_fill(&s->rope_ar, first, next, s->model->config.rope_base);
-    s->rope_filled = next;
-  }
+/* What cw_session_feed and cw_session_feed_each refuse. */
+static cw_status check_feed(const cw_session *s, const int32_t *ids, size_t count) {
+  if (count > s->max_tokens - s->length) return CW_E_CAPACITY;
+  for (size_t i = 0; i < count; i++)
+    if (ids[i] < 0 || (uint32_t)ids[i] >= s->model->config.vocab_size) return CW_E_ARGUMENT;
+  return count > 0 && image_waits(s) && ids[0] != s->model->image_token ? CW_E_ARGUMENT : CW_OK;
+}
+
+static void take_ids(cw_session *s, const int32_t *ids, size_t count) {
+  memcpy(s->ids + s->length, ids, count * sizeof *ids);
+  cw_session_write(s, s->length, s->length + (uint32_t)count);
 }
 
 cw_status cw_session_feed(cw_session *s, const int32_t *ids, size_t count) {
   if (s == NULL || (ids == NULL && count > 0)) return CW_E_ARGUMENT;
-  if (count > s->max_tokens - s->length) return CW_E_CAPACITY;
-  for (size_t i = 0; i < count; i++)
-    if (ids[i] < 0 || (uint32_t)ids[i] >= s->model->config.vocab_size) return CW_E_ARGUMENT;
-  if (count == 0) return CW_OK;
-  if (image_waits(s) && ids[0] != s->model->image_token) return CW_E_ARGUMENT;
-  memcpy(s->ids + s->length, ids, count * sizeof *ids);
-  fill_rope(s, s->length + (uint32_t)count);
-  s->logits_known = 0;
+  CW_TRY(check_feed(s, ids, count));
+  take_ids(s, ids, count);
+  cw_session_fill_rope(s, s->length + (uint32_t)count);
   for (size_t done = 0; done < count;) {
-    uint32_t rows = count - done < CW_ROWS ? (uint32_t)(count - done) : CW_ROWS;
-    cw_text_forward(s, s->length, rows);
-    s->length += rows;
-    done += rows;
+    cw_feed feed = {.session = s, .position = s->length, .rows = count - done < CW_ROWS ? (uint32_t)(count - done) : CW_ROWS};
+    cw_text_forward(s, &feed, 1);
+    s->length += feed.rows;
+    done += feed.rows;
   }
+  return CW_OK;
+}
+
+cw_status cw_session_feed_each(cw_session *const *sessions, const int32_t *ids, uint32_t count) {
+  if (count > CW_LOGIT_ROWS || (count > 0 && (sessions == NULL || ids == NULL))) return CW_E_ARGUMENT;
+  cw_feed feeds[CW_LOGIT_ROWS];
+  uint32_t end = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    cw_session *s = sessions[i];
+    if (s == NULL || s->model != sessions[0]->model || s->guidance != sessions[0]->guidance) return CW_E_ARGUMENT;
+    for (uint32_t k = 0; k < i; k++)
+      if (sessions[k] == s) return CW_E_ARGUMENT;
+    CW_TRY(check_feed(s, &ids[i], 1));
+    feeds[i] = (cw_feed){.session = s, .position = s->length, .rows = 1};
+    end = s->length + 1 > end ? s->length + 1 : end;
+  }
+  if (count == 0) return CW_OK;
+  if (end > sessions[0]->max_tokens) return CW_E_CAPACITY; /* whose tables and buffers are used */
+  for (uint32_t i = 0; i < count; i++) take_ids(sessions[i], &ids[i], 1);
+  cw_session_fill_rope(sessions[0], end);
+  cw_text_forward(sessions[0], feeds, count);
+  for (uint32_t i = 0; i < count; i++) sessions[i]->length++;
   return CW_OK;
 }
 
 cw_status cw_session_feed_image(cw_session *s, const uint8_t *tiles, uint32_t rows, uint32_t cols) {
   if (s == NULL || tiles == NULL || rows < 1 || rows > CW_GRID_LIMIT || cols < 1 || cols > CW_GRID_LIMIT) return CW_E_ARGUMENT;
   const cw_config *config = &s->model->config;
-  if (rows * cols > config->vision.max_tiles || s->model->image_token < 0 || image_waits(s)) return CW_E_ARGUMENT;
+  if (rows * cols > config->vision.max_tiles || s->model->image_token < 0 || image_waits(s) || s->images_shared) return CW_E_ARGUMENT;
   uint32_t count = rows * cols * cw_vision_tokens_per_tile(config);
   if (s->length == s->max_tokens || count > s->max_vision - s->vision_count) return CW_E_CAPACITY;
   cw_vision_encode(s, tiles, rows, cols);
@@ -192,25 +124,9 @@ cw_status cw_session_feed_image(cw_session *s, const uint8_t *tiles, uint32_t ro
   return CW_OK;
 }
 
-cw_status cw_session_logits(cw_session *s, const float **logits) {
-  if (s == NULL || logits == NULL || s->length == 0) return CW_E_ARGUMENT;
-  if (!s->logits_known) {
-    const cw_config *config = &s->model->config;
-    const float *last = s->ar_out + (size_t)(s->length - 1) * config->ar.hidden;
-    s->run.kernels->rms(last, s->model->weights.ar.norm, config->norm_eps, config->ar.hidden, s->buffers.h);
-    cw_matmul(&s->run, 1, s->buffers.h, &s->model->weights.head, s->logits, 0);
-    if (config->logit_softcap > 0) s->run.kernels->softcap(s->logits, config->vocab_size, config->logit_softcap);
-    s->logits_known = 1;
-    cw_trace(&s->run, "logits", -1, s->logits, 1, config->vocab_size);
-  }
-  *logits = s->logits;
-  return CW_OK;
-}
-
 cw_status cw_session_rewind(cw_session *s, uint32_t length) {
   if (s == NULL || length > s->length) return CW_E_ARGUMENT;
   while (s->image_count > 0 && s->images[s->image_count - 1].position >= length) s->vision_count = s->images[--s->image_count].first;
-  if (length < s->length) s->logits_known = 0;
   s->length = length;
   return CW_OK;
 }
@@ -218,7 +134,8 @@ cw_status cw_session_rewind(cw_session *s, uint32_t length) {
 cw_status cw_session_joint(const cw_session *s, uint32_t first, uint32_t count, float *out) {
   if (s == NULL || (out == NULL && count > 0) || first > s->length || count > s->length - first) return CW_E_ARGUMENT;
   size_t J = s->model->config.fusion.hidden;
-  if (count > 0) memcpy(out, s->joint + first * J, count * J * sizeof(float));
+  for (uint32_t t = first; t < first + count; t++, out += J)
+    memcpy(out, cw_block_floats(s->blocks[t / CW_BLOCK], s->model->layout.joint) + t % CW_BLOCK * J, J * sizeof(float));
   return CW_OK;
 }
 

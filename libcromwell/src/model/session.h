@@ -1,13 +1,16 @@
-/* session.h: one sequence: its states, and the buffers to compute them in. All of it lives in one arena:
+/* session.h: one sequence: its states, and the buffers to compute them in. All that it owns lives in one arena:
  *
- *     | states of tokens: keys and values of every layer, joint inputs, f, AR output | states of images | buffers of CW_ROWS rows |
+ *     | table of blocks | blocks of text states | states of images | buffers of CW_ROWS rows |
  *     | vision encoder buffers (sessions with tiles) | scratch of each worker | logits |                                        */
 #ifndef CW_MODEL_SESSION_H
 #define CW_MODEL_SESSION_H
 
 #include "model/attention.h"
+#include "model/block.h"
 #include "model/model.h"
 #include "model/rope.h"
+
+enum { CW_LOGIT_ROWS = 64 /* tokens whose logits can be had at once */ };
 
 /* An image stands before position `position`, that of its <IMAGE> token; its vision tokens begin at `first`. */
 typedef struct {
@@ -20,8 +23,8 @@ typedef struct {
   float *h;       /* [CW_ROWS, W] */
   float *q;       /* [CW_ROWS, W] */
   float *k, *v;   /* [CW_ROWS, W] */
-  float *gate;    /* [CW_ROWS, M] */
-  float *up;      /* [CW_ROWS, M] */
+  float *f;       /* [CW_ROWS, J] */
+  float *wide;    /* [CW_ROWS, M] */
 } cw_buffers;
 
 /* Buffers of the vision encoder, for one tile; E is the widest expansion. */
@@ -32,7 +35,7 @@ typedef struct {
   float *squeeze;     /* [4 E] means, squeezed, gains and row sums */
   float *h, *q, *k, *v; /* [1024, P] */
   float *gate;        /* [1024, mlp] */
-  cw_cache cache;     /* 1024 positions, window by window */
+  cw_cache cache;     /* the cells of a tile, window by window, each window from a new block on */
   uint32_t *windows;  /* [1024] the row of each cell in window order */
   float *tokens;      /* [max vision tokens, shuffle^2 P] */
 } cw_vision_buffers;
@@ -46,13 +49,13 @@ struct cw_session {
 
   uint32_t length; /* tokens fed */
   int32_t *ids;    /* [max_tokens] */
-  cw_cache *language, *jepa, *ar; /* [layers] each */
-  float **joint_input;            /* [fusion layers] of [max_tokens, J]: text entering each fusion block */
-  float *joint;                   /* [max_tokens, J]: f */
-  float *ar_out;                  /* [max_tokens, A]: output of the AR blocks, before ar.norm */
+  uint8_t **blocks;               /* [ceil(max_tokens / 64)]: the blocks in use */
+  uint8_t *own;                   /* as many blocks of the session's own; one that is shared gets a copy here when it is written */
+  cw_cache *language, *jepa, *ar; /* [layers] each, over the blocks */
 
   cw_image *images; /* [max_tiles] */
   uint32_t image_count, vision_count; /* vision_count: vision tokens of all images */
+  int images_shared;                  /* images and `cross` are another session's */
   cw_cache *cross;                    /* [fusion layers]: null key, then vision tokens, as text sees them */
   cw_cache *vision_self;              /* [fusion layers]: vision tokens as vision sees them */
   cw_cache vision_text;               /* text as vision sees it, one layer at a time */
@@ -62,22 +65,35 @@ struct cw_session {
   uint32_t rope_filled;
   cw_buffers buffers;
   cw_vision_buffers vision;
-  float *logits; /* [vocab] */
-  int logits_known;
+  float *logits; /* [CW_LOGIT_ROWS, vocab] */
 };
 
-/* The steps of docs/model.md for rows `position` .. position+rows-1 (at most CW_ROWS), whose ids are stored. */
-void cw_text_forward(cw_session *session, uint32_t position, uint32_t rows);
-/* One fusion block over the text rows in session->buffers.x. */
-void cw_fusion_text(cw_session *session, uint32_t layer, uint32_t rows);
+/* Consecutive new tokens of a session, whose ids are stored and whose blocks may be written. */
+typedef struct {
+  cw_session *session;
+  uint32_t position, rows;
+} cw_feed;
+
+/* The steps of docs/model.md for the rows of all feeds, CW_ROWS at most, in the buffers and with the threads of `host`. */
+void cw_text_forward(cw_session *host, const cw_feed *feeds, uint32_t count);
+/* One fusion block over the text rows in host->buffers.x. */
+void cw_fusion_text(cw_session *host, uint32_t layer, const cw_feed *feeds, uint32_t count);
 /* The fusion blocks over `count` vision tokens in session->vision.tokens, which become those from `first` on. */
 void cw_fusion_vision(cw_session *session, uint32_t first, uint32_t count);
 /* Encodes tiles [rows * cols, 256, 256, 3] to session->vision.tokens. */
 void cw_vision_encode(cw_session *session, const uint8_t *tiles, uint32_t rows, uint32_t cols);
-/* Takes the encoder's buffers from the arena, and the scratch floats that a worker needs for it. */
-void cw_vision_take(cw_vision_buffers *buffers, const cw_config *config, uint32_t max_vision, cw_arena *arena);
-size_t cw_vision_scratch(const cw_config *config);
+/* Takes the encoder's buffers from the arena. */
+void cw_vision_take(cw_vision_buffers *buffers, const cw_config *config, int quantised, uint32_t max_vision, cw_arena *arena);
+/* Numbers of the widest quantised input of the encoder's products, rows times depth. */
+size_t cw_vision_input(const cw_config *config);
+/* A cache over blocks of its own for `positions` positions. */
+cw_cache cw_cache_take(cw_arena *arena, uint32_t heads, uint32_t head_dim, int quantised, uint32_t positions);
 
-const cw_model *cw_session_model(const cw_session *session);
+/* Room for everything: lays the session out over an arena, a measuring one first. */
+void cw_session_take(cw_session *session, uint32_t threads, cw_arena *arena);
+/* Rotation tables up to position end-1. */
+void cw_session_fill_rope(cw_session *session, uint32_t end);
+/* Makes blocks of positions first .. end-1 the session's own, and their headers right. */
+void cw_session_write(cw_session *session, uint32_t first, uint32_t end);
 
 #endif

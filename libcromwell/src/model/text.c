@@ -3,143 +3,200 @@
 
 #include "model/session.h"
 
+/* Which session and position a row belongs to. */
 typedef struct {
-  const cw_session *session;
+  cw_session *session;
   uint32_t position;
+} place;
+
+/* What the steps below share: the rows at hand, and whose buffers and threads they use. */
+typedef struct {
+  cw_session *host;
+  const cw_feed *feeds;
+  uint32_t feed_count, rows;
+  place places[CW_ROWS];
+} text_rows;
+
+typedef struct {
+  const text_rows *t;
   float *x;
 } embed_job;
 
 /* x[t] = E[id_t] + shift * E[id_{t-1}] */
 static void embed_row(const void *context, uint32_t row) {
   const embed_job *job = context;
-  const cw_weights *w = &job->session->model->weights;
-  uint32_t D = w->embed.depth, t = job->position + row;
+  const cw_weights *w = &job->t->host->model->weights;
+  const int32_t *ids = job->t->places[row].session->ids;
+  uint32_t D = w->embed.depth, t = job->t->places[row].position;
   float *x = job->x + (size_t)row * D;
-  cw_matrix_row(&w->embed, (uint32_t)job->session->ids[t], x);
+  cw_matrix_row(&w->embed, (uint32_t)ids[t], x);
   if (w->shift == NULL || t == 0) return;
   float before[8192]; /* the largest hidden size of a configuration */
-  cw_matrix_row(&w->embed, (uint32_t)job->session->ids[t - 1], before);
+  cw_matrix_row(&w->embed, (uint32_t)ids[t - 1], before);
   for (uint32_t i = 0; i < D; i++) x[i] += w->shift[i] * before[i];
 }
 
+/* One layer of a stack, and where sessions keep its states. */
 typedef struct {
-  const cw_kernels *kernels;
   const cw_text_layer *layer;
+  const cw_stack_config *shape;
   const cw_rope *rope;
-  const cw_cache *cache;
-  float *q, *k;
-  const float *v;
-  uint32_t position, heads, kv_heads, head_dim;
-  float eps;
+  size_t caches; /* offset of the stack's caches in cw_session */
+  uint32_t index;
+} layer_at;
+
+static const cw_cache *cache_of(const cw_session *s, const layer_at *at) {
+  cw_cache *const *caches = (cw_cache *const *)(const void *)((const char *)s + at->caches);
+  return &(*caches)[at->index];
+}
+
+typedef struct {
+  const text_rows *t;
+  const layer_at *at;
 } turn_job;
 
 /* q and k of one row: norm per head where trained so, rotation; k and v into the cache. */
 static void turn_row(const void *context, uint32_t row) {
   const turn_job *job = context;
-  uint32_t head_dim = job->head_dim, position = job->position + row;
-  float *q = job->q + (size_t)row * job->heads * head_dim, *k = job->k + (size_t)row * job->kv_heads * head_dim;
-  for (uint32_t head = 0; head < job->heads; head++, q += head_dim) {
-    if (job->layer->q_norm != NULL) job->kernels->rms(q, job->layer->q_norm, job->eps, head_dim, q);
-    cw_rope_turn(job->rope, position, q);
+  const cw_session *host = job->t->host;
+  const cw_kernels *kernels = host->run.kernels;
+  const layer_at *at = job->at;
+  uint32_t head_dim = at->shape->hidden / at->shape->heads, position = job->t->places[row].position;
+  float eps = host->model->config.norm_eps;
+  float *q = host->buffers.q + (size_t)row * at->shape->hidden, *k = host->buffers.k + (size_t)row * at->shape->kv_heads * head_dim;
+  for (uint32_t head = 0; head < at->shape->heads; head++, q += head_dim) {
+    if (at->layer->q_norm != NULL) kernels->rms(q, at->layer->q_norm, eps, head_dim, q);
+    cw_rope_turn(at->rope, position, q);
   }
-  for (uint32_t head = 0; head < job->kv_heads; head++) {
-    if (job->layer->k_norm != NULL) job->kernels->rms(k + head * head_dim, job->layer->k_norm, job->eps, head_dim, k + head * head_dim);
-    cw_rope_turn(job->rope, position, k + head * head_dim);
+  for (uint32_t head = 0; head < at->shape->kv_heads; head++) {
+    if (at->layer->k_norm != NULL) kernels->rms(k + head * head_dim, at->layer->k_norm, eps, head_dim, k + head * head_dim);
+    cw_rope_turn(at->rope, position, k + head * head_dim);
   }
-  cw_cache_put(job->cache, position, k, job->v + (size_t)row * job->kv_heads * head_dim);
+  cw_cache_put(cache_of(job->t->places[row].session, at), position, k, host->buffers.v + (size_t)row * at->shape->kv_heads * head_dim);
 }
 
 /* One text block over buffers.x. */
-static void text_block(cw_session *s, const cw_text_layer *layer, const cw_stack_config *shape, const cw_rope *rope, const cw_cache *cache,
-                       uint32_t position, uint32_t rows) {
-  const cw_run *run = &s->run;
-  const cw_buffers *b = &s->buffers;
-  float eps = s->model->config.norm_eps;
-  cw_rms_rows(run, rows, b->x, layer->attn_norm, eps, shape->hidden, b->h);
-  const cw_product qkv[3] = {{.x = b->h, .w = &layer->wq, .y = b->q}, {.x = b->h, .w = &layer->wk, .y = b->k}, {.x = b->h, .w = &layer->wv, .y = b->v}};
-  cw_products(run, rows, qkv, 3);
-  turn_job turn = {.kernels = run->kernels, .layer = layer, .rope = rope, .cache = cache, .q = b->q, .k = b->k, .v = b->v,
-                   .position = position, .heads = shape->heads, .kv_heads = shape->kv_heads,
-                   .head_dim = shape->hidden / shape->heads, .eps = eps};
-  cw_run_rows(run, rows, turn_row, &turn);
-  cw_attention attention = {.q = b->q, .out = b->h, .rows = rows, .heads = shape->heads,
-                            .spans = {{.cache = cache, .first = 0, .count = position + 1}}, .span_count = 1, .causal = 1};
-  cw_attend(run, &attention);
-  cw_matmul(run, rows, b->h, &layer->wo, b->x, 1);
-  cw_rms_rows(run, rows, b->x, layer->mlp_norm, eps, shape->hidden, b->h);
-  cw_swiglu(run, rows, b->h, &layer->w_gate, &layer->w_up, b->gate, b->up);
-  cw_matmul(run, rows, b->gate, &layer->w_down, b->x, 1);
+static void text_block(const text_rows *t, const layer_at *at) {
+  const cw_run *run = &t->host->run;
+  const cw_buffers *b = &t->host->buffers;
+  const cw_text_layer *layer = at->layer;
+  float eps = t->host->model->config.norm_eps;
+  cw_rms_rows(run, t->rows, b->x, layer->attn_norm, eps, at->shape->hidden, b->h);
+  const cw_product qkv[3] = {{.w = &layer->wq, .y = b->q}, {.w = &layer->wk, .y = b->k}, {.w = &layer->wv, .y = b->v}};
+  cw_products(run, t->rows, b->h, qkv, 3, 0);
+  turn_job turn = {.t = t, .at = at};
+  cw_run_rows(run, t->rows, turn_row, &turn);
+  cw_attention parts[CW_LOGIT_ROWS];
+  for (uint32_t i = 0, row = 0; i < t->feed_count; row += t->feeds[i].rows, i++)
+    parts[i] = (cw_attention){.row = row, .rows = t->feeds[i].rows, .span_count = 1, .causal = 1,
+                              .spans = {{.cache = cache_of(t->feeds[i].session, at), .count = t->feeds[i].position + 1}}};
+  cw_attend(run, b->q, b->h, at->shape->heads, NULL, parts, t->feed_count);
+  cw_matmul(run, t->rows, b->h, &layer->wo, b->x, 1);
+  cw_rms_rows(run, t->rows, b->x, layer->mlp_norm, eps, at->shape->hidden, b->h);
+  cw_swiglu(run, t->rows, b->h, &layer->w_gate, &layer->w_up, &layer->w_down, b->wide, b->x);
 }
 
-static void text_blocks(cw_session *s, const char *name, const cw_text_stack *stack, const cw_stack_config *shape, const cw_rope *rope,
-                        const cw_cache *caches, uint32_t position, uint32_t rows) {
+static void text_blocks(const text_rows *t, const char *name, const cw_text_stack *stack, const cw_stack_config *shape, const cw_rope *rope,
+                        size_t caches) {
   for (uint32_t i = 0; i < shape->layers; i++) {
-    text_block(s, &stack->layers[i], shape, rope, &caches[i], position, rows);
-    cw_trace(&s->run, name, (int32_t)i, s->buffers.x, rows, shape->hidden);
+    layer_at at = {.layer = &stack->layers[i], .shape = shape, .rope = rope, .caches = caches, .index = i};
+    text_block(t, &at);
+    cw_trace(&t->host->run, name, (int32_t)i, t->host->buffers.x, t->rows, shape->hidden);
   }
 }
 
 /* z = silu(c w1) w2, from buffers.h (c) to buffers.k by way of buffers.q. */
-static void predict(cw_session *s, uint32_t step, uint32_t rows) {
-  const cw_predictor *predictor = &s->model->weights.predict[step];
-  const cw_buffers *b = &s->buffers;
+static void predict(const text_rows *t, uint32_t step) {
+  const cw_run *run = &t->host->run;
+  const cw_predictor *predictor = &t->host->model->weights.predict[step];
+  const cw_buffers *b = &t->host->buffers;
   uint32_t J = predictor->w1.outputs;
-  cw_matmul(&s->run, rows, b->h, &predictor->w1, b->q, 0);
-  s->run.kernels->silu(b->q, (size_t)rows * J);
-  cw_matmul(&s->run, rows, b->q, &predictor->w2, b->k, 0);
-  cw_trace(&s->run, "jepa.predict", (int32_t)step, b->k, rows, J);
+  cw_matmul(run, t->rows, b->h, &predictor->w1, b->q, 0);
+  run->kernels->silu(b->q, (size_t)t->rows * J);
+  cw_matmul(run, t->rows, b->q, &predictor->w2, b->k, 0);
+  cw_trace(run, "jepa.predict", (int32_t)step, b->k, t->rows, J);
 }
 
 /* JEPA over f; leaves f + guide_gate * rms(z_1) in buffers.h. */
-static void guide(cw_session *s, uint32_t position, uint32_t rows) {
-  const cw_model *model = s->model;
+static void guide(const text_rows *t) {
+  const cw_session *host = t->host;
+  const cw_model *model = host->model;
   const cw_weights *w = &model->weights;
-  const cw_buffers *b = &s->buffers;
+  const cw_buffers *b = &host->buffers;
   uint32_t J = model->config.fusion.hidden;
-  const float *f = s->joint + (size_t)position * J;
-  memcpy(b->x, f, (size_t)rows * J * sizeof(float));
-  text_blocks(s, "jepa.layers", &w->jepa, &model->config.jepa, &s->rope_jepa, s->jepa, position, rows);
-  cw_rms_rows(&s->run, rows, b->x, w->jepa.norm, model->config.norm_eps, J, b->h);
-  cw_trace(&s->run, "jepa.norm", -1, b->h, rows, J);
-  for (uint32_t step = s->run.trace == NULL ? 1 : model->config.jepa_steps; step-- > 0;) predict(s, step, rows); /* z_1 last: it is used */
-  cw_rms_rows(&s->run, rows, b->k, NULL, model->config.norm_eps, J, b->k);
-  for (size_t i = 0; i < (size_t)rows * J; i++) b->h[i] = f[i] + w->guide_gate[i % J] * b->k[i];
+  memcpy(b->x, b->f, (size_t)t->rows * J * sizeof(float));
+  text_blocks(t, "jepa.layers", &w->jepa, &model->config.jepa, &host->rope_jepa, offsetof(cw_session, jepa));
+  cw_rms_rows(&host->run, t->rows, b->x, w->jepa.norm, model->config.norm_eps, J, b->h);
+  cw_trace(&host->run, "jepa.norm", -1, b->h, t->rows, J);
+  for (uint32_t step = host->run.trace == NULL ? 1 : model->config.jepa_steps; step-- > 0;) predict(t, step); /* z_1 last: it is used */
+  cw_rms_rows(&host->run, t->rows, b->k, NULL, model->config.norm_eps, J, b->k);
+  for (size_t i = 0; i < (size_t)t->rows * J; i++) b->h[i] = b->f[i] + w->guide_gate[i % J] * b->k[i];
 }
 
-void cw_text_forward(cw_session *s, uint32_t position, uint32_t rows) {
-  const cw_model *model = s->model;
+/* Keeps f of every row. */
+static void keep_joint(const text_rows *t) {
+  size_t J = t->host->model->config.fusion.hidden;
+  for (uint32_t row = 0; row < t->rows; row++) {
+    const place *at = &t->places[row];
+    float *kept = cw_block_floats(at->session->blocks[at->position / CW_BLOCK], t->host->model->layout.joint);
+    memcpy(kept + at->position % CW_BLOCK * J, t->host->buffers.f + row * J, J * sizeof(float));
+  }
+}
+
+/* Keeps rms(AR output) of one row as the head reads it. */
+static void keep_last_row(const void *context, uint32_t row) {
+  const text_rows *t = context;
+  const cw_model *model = t->host->model;
+  const cw_kernels *kernels = t->host->run.kernels;
+  const place *at = &t->places[row];
+  uint32_t A = model->config.ar.hidden, slot = at->position % CW_BLOCK;
+  uint8_t *block = at->session->blocks[at->position / CW_BLOCK];
+  float *h = t->host->buffers.h + (size_t)row * A;
+  kernels->rms(t->host->buffers.x + (size_t)row * A, model->weights.ar.norm, model->config.norm_eps, A, h);
+  if (model->layout.last_quantised) {
+    cw_q8_room to = cw_q8_from(cw_block_q8(block, model->layout.last, A), slot, A);
+    kernels->quantise(h, A, CW_GROUP, to.q, to.scales, to.sums);
+  } else {
+    memcpy(cw_block_floats(block, model->layout.last) + (size_t)slot * A, h, A * sizeof(float));
+  }
+}
+
+static void text_path(const text_rows *t) {
+  cw_session *host = t->host;
+  const cw_model *model = host->model;
   const cw_config *config = &model->config;
   const cw_weights *w = &model->weights;
-  const cw_buffers *b = &s->buffers;
-  uint32_t D = config->language.hidden, J = config->fusion.hidden, A = config->ar.hidden;
-  embed_job embed = {.session = s, .position = position, .x = b->x};
-  cw_run_rows(&s->run, rows, embed_row, &embed);
-  cw_trace(&s->run, "embed", -1, b->x, rows, D);
-  text_blocks(s, "language.layers", &w->language, &config->language, &s->rope_language, s->language, position, rows);
-  cw_rms_rows(&s->run, rows, b->x, w->language.norm, config->norm_eps, D, b->h);
-  cw_trace(&s->run, "language.norm", -1, b->h, rows, D);
+  const cw_run *run = &host->run;
+  const cw_buffers *b = &host->buffers;
+  uint32_t rows = t->rows, D = config->language.hidden, J = config->fusion.hidden, A = config->ar.hidden;
+  embed_job embed = {.t = t, .x = b->x};
+  cw_run_rows(run, rows, embed_row, &embed);
+  cw_trace(run, "embed", -1, b->x, rows, D);
+  text_blocks(t, "language.layers", &w->language, &config->language, &host->rope_language, offsetof(cw_session, language));
+  cw_rms_rows(run, rows, b->x, w->language.norm, config->norm_eps, D, b->h);
+  cw_trace(run, "language.norm", -1, b->h, rows, D);
 
-  cw_matmul(&s->run, rows, b->h, &w->text_proj, b->x, 0);
+  cw_matmul(run, rows, b->h, &w->text_proj, b->x, 0);
   for (uint32_t i = 0; i < config->fusion.layers; i++) {
-    memcpy(s->joint_input[i] + (size_t)position * J, b->x, (size_t)rows * J * sizeof(float));
-    cw_fusion_text(s, i, rows);
-    cw_trace(&s->run, "fusion.layers.text", (int32_t)i, b->x, rows, J);
+    cw_fusion_text(host, i, t->feeds, t->feed_count);
+    cw_trace(run, "fusion.layers.text", (int32_t)i, b->x, rows, J);
   }
-  float *f = s->joint + (size_t)position * J;
-  cw_rms_rows(&s->run, rows, b->x, w->fusion_norm, config->norm_eps, J, f);
-  cw_trace(&s->run, "fusion.norm", -1, f, rows, J);
+  cw_rms_rows(run, rows, b->x, w->fusion_norm, config->norm_eps, J, b->f);
+  cw_trace(run, "fusion.norm", -1, b->f, rows, J);
+  keep_joint(t);
 
-  const float *guided = f;
-  if (s->guidance) {
-    guide(s, position, rows);
-    guided = b->h;
-  }
-  cw_matmul(&s->run, rows, guided, &w->in_proj, b->x, 0);
-  cw_trace(&s->run, "ar.in_proj", -1, b->x, rows, A);
-  text_blocks(s, "ar.layers", &w->ar, &config->ar, &s->rope_ar, s->ar, position, rows);
-  memcpy(s->ar_out + (size_t)position * A, b->x, (size_t)rows * A * sizeof(float));
-  if (s->run.trace != NULL) {
-    cw_rms_rows(&s->run, rows, b->x, w->ar.norm, config->norm_eps, A, b->h);
-    cw_trace(&s->run, "ar.norm", -1, b->h, rows, A);
-  }
+  if (host->guidance) guide(t);
+  cw_matmul(run, rows, host->guidance ? b->h : b->f, &w->in_proj, b->x, 0);
+  cw_trace(run, "ar.in_proj", -1, b->x, rows, A);
+  text_blocks(t, "ar.layers", &w->ar, &config->ar, &host->rope_ar, offsetof(cw_session, ar));
+  cw_run_rows(run, rows, keep_last_row, t);
+  cw_trace(run, "ar.norm", -1, b->h, rows, A);
+}
+
+void cw_text_forward(cw_session *host, const cw_feed *feeds, uint32_t count) {
+  text_rows t = {.host = host, .feeds = feeds, .feed_count = count};
+  for (uint32_t i = 0; i < count; i++)
+    for (uint32_t row = 0; row < feeds[i].rows; row++)
+      t.places[t.rows++] = (place){.session = feeds[i].session, .position = feeds[i].position + row};
+  text_path(&t);
 }

@@ -7,7 +7,10 @@ enum { STEM_CELLS = CW_STEM_SIDE * CW_STEM_SIDE, GRID_CELLS = CW_GRID_SIDE * CW_
 
 static uint32_t most(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
-void cw_vision_take(cw_vision_buffers *buffers, const cw_config *config, uint32_t max_vision, cw_arena *arena) {
+/* A window's cells stand in the cache from a new block on. */
+static uint32_t window_stride(uint32_t cells) { return (cells + CW_BLOCK - 1) / CW_BLOCK * CW_BLOCK; }
+
+void cw_vision_take(cw_vision_buffers *buffers, const cw_config *config, int quantised, uint32_t max_vision, cw_arena *arena) {
   uint32_t P = config->vision.hidden;
   size_t stem = STEM_CELLS * (size_t)most(config->vision.stem_channels, PATCH);
   size_t grid = GRID_CELLS * (size_t)most(most(config->vision.stem_channels, config->vision.cnn_channels), P);
@@ -27,16 +30,21 @@ void cw_vision_take(cw_vision_buffers *buffers, const cw_config *config, uint32_
   float **rows[] = {&buffers->h, &buffers->q, &buffers->k, &buffers->v};
   for (int i = 0; i < 4; i++) *rows[i] = cw_arena_take(arena, GRID_CELLS, P * sizeof(float));
   buffers->gate = cw_arena_take(arena, GRID_CELLS, config->vision.mlp * sizeof(float));
-  buffers->cache = cw_cache_take(arena, config->vision.heads, P / config->vision.heads, GRID_CELLS);
+  uint32_t cells = config->vision.window * config->vision.window, positions = GRID_CELLS / cells * window_stride(cells);
+  buffers->cache = cw_cache_take(arena, config->vision.heads, P / config->vision.heads, quantised, positions);
   buffers->windows = cw_arena_take(arena, GRID_CELLS, sizeof(uint32_t));
   buffers->tokens = cw_arena_take(arena, max_vision, cw_vision_token_size(config) * sizeof(float));
 }
 
-size_t cw_vision_scratch(const cw_config *config) {
-  uint32_t depth = most(most(config->vision.hidden, config->vision.mlp), PATCH);
-  for (uint32_t i = 0; i < CW_CNN_BLOCKS; i++) depth = most(depth, most(cw_config_cnn(config, i).expanded, cw_config_cnn(config, i).out));
-  size_t product = cw_product_scratch(depth), attention = cw_attention_scratch(config->vision.hidden / config->vision.heads, GRID_CELLS);
-  return product > attention ? product : attention;
+size_t cw_vision_input(const cw_config *config) {
+  size_t size = (size_t)GRID_CELLS * most(config->vision.hidden, config->vision.mlp);
+  for (uint32_t i = 0; i < CW_CNN_BLOCKS; i++) {
+    cw_cnn_shape shape = cw_config_cnn(config, i);
+    size_t in = (size_t)shape.side_in * shape.side_in * shape.in, out = (size_t)shape.side_in * shape.side_in / (shape.stride * shape.stride) * shape.expanded;
+    size = in > size ? in : size;
+    size = out > size ? out : size;
+  }
+  return size;
 }
 
 /* One 4x4 patch of normalised bytes: [ky, kx, channel]. */
@@ -158,13 +166,14 @@ static void window_order(uint32_t side, uint32_t *rows) {
 
 typedef struct {
   const cw_vision_buffers *buffers;
-  uint32_t P;
+  uint32_t P, cells; /* cells: attended together */
 } put_job;
 
 static void put_row(const void *context, uint32_t index) {
   const put_job *job = context;
   size_t at = (size_t)job->buffers->windows[index] * job->P;
-  cw_cache_put(&job->buffers->cache, index, job->buffers->k + at, job->buffers->v + at);
+  uint32_t position = index / job->cells * window_stride(job->cells) + index % job->cells;
+  cw_cache_put(&job->buffers->cache, position, job->buffers->k + at, job->buffers->v + at);
 }
 
 static void vit_block(cw_session *s, uint32_t index) {
@@ -174,16 +183,16 @@ static void vit_block(cw_session *s, uint32_t index) {
   cw_vision_buffers *b = &s->vision;
   uint32_t P = config->vision.hidden, global = config->vision.global_layers >> index & 1;
   cw_rms_rows(run, GRID_CELLS, b->x, layer->attn_norm, config->norm_eps, P, b->h);
-  const cw_product qkv[3] = {{.x = b->h, .w = &layer->wq, .y = b->q}, {.x = b->h, .w = &layer->wk, .y = b->k}, {.x = b->h, .w = &layer->wv, .y = b->v}};
-  cw_products(run, GRID_CELLS, qkv, 3);
-  put_job put = {.buffers = b, .P = P};
-  cw_run_rows(run, GRID_CELLS, put_row, &put);
+  const cw_product qkv[3] = {{.w = &layer->wq, .y = b->q}, {.w = &layer->wk, .y = b->k}, {.w = &layer->wv, .y = b->v}};
+  cw_products(run, GRID_CELLS, b->h, qkv, 3, 0);
   uint32_t cells = global ? GRID_CELLS : config->vision.window * config->vision.window;
-  for (uint32_t first = 0; first < GRID_CELLS; first += cells) {
-    cw_attention attention = {.q = b->q, .out = b->h, .row_map = b->windows + first, .rows = cells, .heads = config->vision.heads,
-                              .spans = {{.cache = &b->cache, .first = first, .count = cells}}, .span_count = 1};
-    cw_attend(run, &attention);
-  }
+  put_job put = {.buffers = b, .P = P, .cells = cells};
+  cw_run_rows(run, GRID_CELLS, put_row, &put);
+  cw_attention windows[GRID_CELLS / 16]; /* a window is 4 cells wide or more */
+  for (uint32_t i = 0; i < GRID_CELLS / cells; i++)
+    windows[i] = (cw_attention){.row = i * cells, .rows = cells, .span_count = 1,
+                                .spans = {{.cache = &b->cache, .first = i * window_stride(cells), .count = cells}}};
+  cw_attend(run, b->q, b->h, config->vision.heads, b->windows, windows, GRID_CELLS / cells);
   cw_matmul(run, GRID_CELLS, b->h, &layer->wo, b->x, 1);
   cw_rms_rows(run, GRID_CELLS, b->x, layer->mlp_norm, config->norm_eps, P, b->h);
   cw_matmul(run, GRID_CELLS, b->h, &layer->w1, b->gate, 0);

@@ -1,0 +1,47 @@
+/* attend_f32.c: plain C for every machine, so that its bits depend on none. */
+#include "model/attend_f32.h"
+
+#include <string.h>
+
+float cw_exp2(float x) {
+  if (!(x >= CW_EXP2_MIN)) return 0.0f;
+  float shifted = x + CW_ROUND, f = x - (shifted - CW_ROUND);
+  float p = CW_EXP2_C6;
+  p = p * f + CW_EXP2_C5;
+  p = p * f + CW_EXP2_C4;
+  p = p * f + CW_EXP2_C3;
+  p = p * f + CW_EXP2_C2;
+  p = p * f + CW_EXP2_C1;
+  p = p * f + 1.0f;
+  uint32_t bits;
+  memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits + 127u) << 23; /* the low bits of `shifted` hold n */
+  float power;
+  memcpy(&power, &bits, sizeof power);
+  return p * power;
+}
+
+void cw_attend_f32(const cw_f32_queries *queries, const float *keys, const float *values) {
+  size_t size = queries->size;
+  for (size_t r = 0; r < queries->rows; r++) {
+    uint32_t seen = queries->seen[r];
+    if (seen == 0) continue;
+    const float *q = queries->q + r * size;
+    float *out = queries->out + r * size, e[CW_BLOCK], highest = queries->highest[r];
+    for (uint32_t p = 0; p < seen; p++) {
+      float lane[8] = {0};
+      for (size_t d = 0; d < size; d++) lane[d % 8] += q[d] * keys[p * size + d];
+      e[p] = (((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]))) * queries->scale;
+      highest = e[p] > highest ? e[p] : highest;
+    }
+    float before = cw_exp2(queries->highest[r] - highest), total = 0.0f;
+    for (size_t d = 0; d < size; d++) out[d] *= before;
+    for (uint32_t p = 0; p < seen; p++) {
+      float weight = cw_exp2(e[p] - highest);
+      total += weight;
+      for (size_t d = 0; d < size; d++) out[d] += weight * values[p * size + d];
+    }
+    queries->total[r] = queries->total[r] * before + total;
+    queries->highest[r] = highest;
+  }
+}

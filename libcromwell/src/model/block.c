@@ -1,0 +1,46 @@
+/* block.c: see block.h. */
+#include "model/block.h"
+
+#include "model/cache.h"
+
+static size_t aligned(size_t size) { return (size + 63) / 64 * 64; }
+
+static size_t groups_of(size_t depth) { return (depth + CW_GROUP - 1) / CW_GROUP; }
+
+static size_t rows_bytes(size_t depth, int quantised) {
+  if (!quantised) return aligned(CW_BLOCK * depth * sizeof(float));
+  return CW_BLOCK * (depth + groups_of(depth) * sizeof(float) + depth / CW_SUB * sizeof(int32_t));
+}
+
+cw_q8_room cw_block_q8(uint8_t *block, size_t offset, size_t depth) {
+  cw_q8_room room = {.q = (int8_t *)block + offset};
+  room.scales = (float *)(block + offset + CW_BLOCK * depth);
+  room.sums = (int32_t *)(room.scales + CW_BLOCK * groups_of(depth));
+  return room;
+}
+
+static size_t take_stack(size_t *at, const cw_stack_config *shape, int quantised, size_t *layer) {
+  size_t begin = *at;
+  *layer = shape->kv_heads * cw_cache_unit(shape->hidden / shape->heads, quantised);
+  *at += shape->layers * *layer;
+  return begin;
+}
+
+cw_block_layout cw_block_layout_of(const cw_config *config, const cw_weights *w) {
+  cw_block_layout layout = {.kv_quantised = w->language.layers[0].wq.format != CW_FORMAT_F32,
+                            .text_quantised = w->fusion[0].vision_wk.format != CW_FORMAT_F32,
+                            .last_quantised = w->head.format != CW_FORMAT_F32};
+  size_t at = aligned(sizeof(cw_block_header));
+  layout.language = take_stack(&at, &config->language, layout.kv_quantised, &layout.language_layer);
+  layout.jepa = take_stack(&at, &config->jepa, layout.kv_quantised, &layout.jepa_layer);
+  layout.ar = take_stack(&at, &config->ar, layout.kv_quantised, &layout.ar_layer);
+  layout.text = at;
+  layout.text_layer = rows_bytes(config->fusion.hidden, layout.text_quantised);
+  at += config->fusion.layers * layout.text_layer;
+  layout.joint = at;
+  at += rows_bytes(config->fusion.hidden, 0);
+  layout.last = at;
+  at += rows_bytes(config->ar.hidden, layout.last_quantised);
+  layout.bytes = aligned(at);
+  return layout;
+}

@@ -1,0 +1,50 @@
+/* logits.c: logits of tokens that were fed, from the rows that their blocks keep for the head. */
+#include <string.h>
+
+#include "model/session.h"
+
+/* Copies the head's input of one token to row `row` of what products read. */
+static void gather(const cw_session *host, const cw_session *s, uint32_t position, uint32_t row) {
+  uint32_t A = s->model->config.ar.hidden, place = position % CW_BLOCK;
+  uint8_t *block = s->blocks[position / CW_BLOCK];
+  size_t offset = s->model->layout.last;
+  if (!s->model->layout.last_quantised) {
+    memcpy(host->buffers.h + (size_t)row * A, cw_block_floats(block, offset) + (size_t)place * A, A * sizeof(float));
+    return;
+  }
+  cw_q8_room from = cw_q8_from(cw_block_q8(block, offset, A), place, A), to = cw_q8_from(host->run.input, row, A);
+  memcpy(to.q, from.q, A);
+  memcpy(to.scales, from.scales, (A + CW_GROUP - 1) / CW_GROUP * sizeof(float));
+  memcpy(to.sums, from.sums, A / CW_SUB * sizeof(int32_t));
+}
+
+static void compute(cw_session *host, uint32_t rows, const float **logits) {
+  const cw_config *config = &host->model->config;
+  cw_product head = {.w = &host->model->weights.head, .y = host->logits};
+  cw_q8_rows input = cw_q8_of(host->run.input);
+  if (host->model->layout.last_quantised)
+    cw_products_q8(&host->run, rows, &input, &head, 1, 0);
+  else
+    cw_products(&host->run, rows, host->buffers.h, &head, 1, 0);
+  if (config->logit_softcap > 0) host->run.kernels->softcap(host->logits, (size_t)rows * config->vocab_size, config->logit_softcap);
+  cw_trace(&host->run, "logits", -1, host->logits, rows, config->vocab_size);
+  *logits = host->logits;
+}
+
+cw_status cw_session_logits_rows(cw_session *s, uint32_t count, const float **logits) {
+  if (s == NULL || logits == NULL || count < 1 || count > CW_LOGIT_ROWS || count > s->length) return CW_E_ARGUMENT;
+  for (uint32_t i = 0; i < count; i++) gather(s, s, s->length - count + i, i);
+  compute(s, count, logits);
+  return CW_OK;
+}
+
+cw_status cw_session_logits(cw_session *s, const float **logits) { return cw_session_logits_rows(s, 1, logits); }
+
+cw_status cw_session_logits_each(cw_session *const *sessions, uint32_t count, const float **logits) {
+  if (sessions == NULL || logits == NULL || count < 1 || count > CW_LOGIT_ROWS) return CW_E_ARGUMENT;
+  for (uint32_t i = 0; i < count; i++)
+    if (sessions[i] == NULL || sessions[i]->model != sessions[0]->model || sessions[i]->length == 0) return CW_E_ARGUMENT;
+  for (uint32_t i = 0; i < count; i++) gather(sessions[0], sessions[i], sessions[i]->length - 1, i);
+  compute(sessions[0], count, logits);
+  return CW_OK;
+}

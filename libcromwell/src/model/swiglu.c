@@ -1,0 +1,55 @@
+/* swiglu.c: the MLP of the text and fusion blocks. The two products of its first half meet in cache, 128 columns at a time, and
+ * leave as int8 rows for the second. */
+#include "model/products.h"
+
+enum { COLUMNS = CW_GROUP, COLUMN_PANELS = COLUMNS / CW_PANEL };
+
+size_t cw_swiglu_scratch(void) { return 2 * (size_t)CW_ROWS * COLUMNS; }
+
+typedef struct {
+  const cw_run *run;
+  cw_input x;
+  const cw_matrix *gate, *up;
+  int quantise; /* the middle goes to run->middle, else to `wide` */
+  float *wide;  /* [rows, mlp] */
+  cw_split split;
+} swiglu_job;
+
+static void swiglu_chunk(void *context, uint32_t chunk, uint32_t worker) {
+  const swiglu_job *job = context;
+  const cw_kernels *kernels = job->run->kernels;
+  cw_piece piece = cw_split_piece(&job->split, chunk);
+  size_t mlp = job->gate->outputs;
+  float *gate = job->run->scratch + worker * job->run->scratch_size, *up = gate + (size_t)CW_ROWS * COLUMNS;
+  cw_input x = cw_input_from(&job->x, piece.row, job->gate->depth);
+  for (uint32_t panel = piece.panel; panel < piece.panel + piece.panels; panel += COLUMN_PANELS) {
+    size_t column = (size_t)panel * CW_PANEL, columns = mlp - column < COLUMNS ? mlp - column : COLUMNS;
+    uint32_t panels = (uint32_t)((columns + CW_PANEL - 1) / CW_PANEL);
+    cw_panels_times(kernels, &x, piece.rows, job->gate, panel, panels, gate, COLUMNS, 0);
+    cw_panels_times(kernels, &x, piece.rows, job->up, panel, panels, up, COLUMNS, 0);
+    for (size_t r = 0; r < piece.rows; r++) {
+      kernels->silu_mul(gate + r * COLUMNS, up + r * COLUMNS, columns);
+      if (job->quantise) {
+        cw_q8_room out = cw_q8_from(job->run->middle, piece.row + r, mlp);
+        kernels->quantise(gate + r * COLUMNS, columns, COLUMNS, out.q + column, out.scales + column / CW_GROUP, out.sums + column / CW_SUB);
+      } else {
+        for (size_t i = 0; i < columns; i++) job->wide[(piece.row + r) * mlp + column + i] = gate[r * COLUMNS + i];
+      }
+    }
+  }
+}
+
+void cw_swiglu(const cw_run *run, uint32_t rows, const float *x, const cw_matrix *w_gate, const cw_matrix *w_up, const cw_matrix *w_down,
+               float *wide, float *y) {
+  const cw_product first[2] = {{.w = w_gate}, {.w = w_up}}, second = {.w = w_down, .y = y};
+  swiglu_job job = {.run = run, .x = cw_input_quantised(run, rows, x, w_gate->depth, first, 2), .gate = w_gate, .up = w_up, .wide = wide};
+  job.quantise = w_down->format != CW_FORMAT_F32;
+  job.split = cw_split_work(run, rows, cw_matrix_panels(w_gate), COLUMN_PANELS);
+  cw_run_chunks(run, swiglu_chunk, &job, job.split.row_tiles * job.split.panel_chunks, 2.0 * rows * w_gate->outputs * w_gate->depth);
+  if (job.quantise) {
+    cw_q8_rows middle = cw_q8_of(run->middle);
+    cw_products_q8(run, rows, &middle, &second, 1, 1);
+  } else {
+    cw_products(run, rows, wide, &second, 1, 1);
+  }
+}
