@@ -40,7 +40,8 @@ class ModelInfo(NamedTuple):
     jepa_steps: int
     parameter_count: int
     fingerprint: int
-    state_bytes_per_token: int
+    block_tokens: int
+    block_bytes: int
 
 
 class Generation(NamedTuple):
@@ -274,7 +275,7 @@ class Session(_Handle):
         _check(lib.cw_session_open(model._open(), options, out, fault), fault)
         super().__init__(out[0], lib.cw_session_close)
         self.model, self.guidance = model, bool(guidance)  # the handle points into the model
-        self._info, self._trace = model.info, None
+        self._info, self._trace, self._kept = model.info, None, []
 
     def _open(self) -> Any:
         self.model._open()
@@ -283,12 +284,17 @@ class Session(_Handle):
     def close(self) -> None:
         """Frees the handle; a second call does nothing."""
         super().close()
-        self._trace = None
+        self._trace, self._kept = None, []
 
     @property
-    def state_bytes_per_token(self) -> int:
-        """Size of the exported state of one token."""
-        return self._info.state_bytes_per_token
+    def block_tokens(self) -> int:
+        """Tokens whose states make a block."""
+        return self._info.block_tokens
+
+    @property
+    def block_bytes(self) -> int:
+        """Size of a block of states."""
+        return self._info.block_bytes
 
     @property
     def length(self) -> int:
@@ -313,9 +319,13 @@ class Session(_Handle):
 
     def logits(self) -> memoryview:
         """Logits of the last token, [vocab_size] floats; valid until the next call on this session, so copy what must stay."""
+        return self.logits_rows(1)
+
+    def logits_rows(self, count: int) -> memoryview:
+        """Logits of the last `count` tokens (64 at most), [count * vocab_size] floats; valid until the next call on this session."""
         out = ffi.new("float **")
-        _check(lib.cw_session_logits(self._open(), out))
-        return memoryview(ffi.buffer(out[0], 4 * self._info.vocab_size)).cast("B").cast("f")
+        _check(lib.cw_session_logits_rows(self._open(), _unsigned(count), out))
+        return memoryview(ffi.buffer(out[0], 4 * count * self._info.vocab_size)).cast("B").cast("f")
 
     def rewind(self, length: int) -> None:
         """Forgets everything from position `length` on, pictures after it included."""
@@ -329,18 +339,27 @@ class Session(_Handle):
         _check(lib.cw_session_joint(self._open(), first, count, out))
         return bytes(ffi.buffer(out, size))
 
-    def export(self, first: int, count: int) -> bytes:
-        """States of `count` tokens from `first` on. CromwellError for tokens after a picture."""
-        size = _unsigned(count) * self._info.state_bytes_per_token
-        self._within(first, count)
-        out = bytearray(size)
-        _check(lib.cw_session_export(self._open(), first, count, ffi.from_buffer(out), size))
-        return bytes(out)
+    def block(self, index: int) -> memoryview:
+        """States of block `index` of 64 tokens, read-only bytes, valid until the session is rewound below its end or closed.
+        CromwellError for a block that is not complete or follows a picture."""
+        out = ffi.new("void **")
+        _check(lib.cw_session_block(self._open(), _unsigned(index), out))
+        return memoryview(ffi.buffer(out[0], self.block_bytes)).toreadonly()
 
-    def restore(self, ids: Sequence[int], state: bytes | memoryview) -> None:
-        """Appends the tokens `ids` with their exported states, as if they had been fed."""
-        buffer = _ids(ids)
-        _check(lib.cw_session_restore(self._open(), buffer, len(buffer), ffi.from_buffer(state), len(state)))
+    def attach(self, ids: Sequence[int], block: bytes | memoryview) -> None:
+        """Appends 64 tokens with their states, which are used in place and kept alive; `block` is 64-byte aligned.
+        CromwellError(STATUS_FORMAT) when it holds the states of other tokens, another place or another model."""
+        buffer, states = _ids(ids), ffi.from_buffer(block)
+        if len(buffer) != self.block_tokens:
+            raise CromwellError(STATUS_ARGUMENT, f"{len(buffer)} tokens are not a block of {self.block_tokens}")
+        _check(lib.cw_session_attach(self._open(), buffer, states, len(block)))
+        self._kept.append(states)
+
+    def share(self, other: Session, count: int) -> None:
+        """An empty session takes the first `count` tokens of another, pictures included, and uses their states in place; the other must
+        not be rewound below them while this one is open."""
+        _check(lib.cw_session_share(self._open(), other._open(), _unsigned(count)))
+        self._kept.append(other)
 
     def trace(self, function: TraceFunction | None) -> None:
         """Calls `function` with every intermediate result while feeding; None ends it. An exception in it ends the feeding call."""
@@ -356,6 +375,20 @@ class Session(_Handle):
     def _within(self, first: int, count: int) -> None:
         if first < 0 or count < 0 or first + count > self.length:
             raise CromwellError(STATUS_ARGUMENT, f"tokens {first}..{first + count} are not within the {self.length} fed")
+
+
+def feed_each(sessions: Sequence[Session], ids: Sequence[int]) -> None:
+    """Feeds one token to each of the sessions, all different and of one model, in one pass."""
+    if len(sessions) != len(ids):
+        raise CromwellError(STATUS_ARGUMENT, f"{len(ids)} tokens for {len(sessions)} sessions")
+    _check(lib.cw_session_feed_each(ffi.new("cw_session *[]", [session._open() for session in sessions]), _ids(ids), len(sessions)))
+
+
+def logits_each(sessions: Sequence[Session]) -> memoryview:
+    """Logits of the last token of each session, [len(sessions) * vocab_size] floats; valid until the next call on the first."""
+    out = ffi.new("float **")
+    _check(lib.cw_session_logits_each(ffi.new("cw_session *[]", [session._open() for session in sessions]), len(sessions), out))
+    return memoryview(ffi.buffer(out[0], 4 * len(sessions) * sessions[0]._info.vocab_size)).cast("B").cast("f")
 
 
 def _unsigned(value: int) -> int:

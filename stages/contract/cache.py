@@ -9,7 +9,6 @@ longest ago go first once more than the size allowed is held. Any number of proc
 from __future__ import annotations
 
 import os
-import zlib
 from hashlib import blake2b
 
 from cromwell.contract.settings import Settings
@@ -17,7 +16,7 @@ from cromwell.contract.words import detail
 
 LAYOUT = "v1"
 HEADER_BYTES = 64  # so that mapped data is aligned for any kernel
-_MAGIC = b"cwcache1"
+_MAGIC = b"cwcache2"
 _KEY_DIGITS = 64
 _STALE_SECONDS = 3600  # a temporary file older than this was left by a process that died
 
@@ -84,7 +83,7 @@ class Cache:
         detail(f"cache: damaged entry {path} ignored")
         return None
 
-    def put(self, space: str, key: str, data: bytes) -> bool:
+    def put(self, space: str, key: str, data: bytes | memoryview) -> bool:
         """Keeps `data`, replacing what is there; returns whether it did. A folder that cannot be written ends the cache's use with a
         note under -v, never a failure."""
         if self.root is None or HEADER_BYTES + len(data) > self.size_bytes // 2:
@@ -157,8 +156,10 @@ class Cache:
 
 def _header(key: str, data: bytes | memoryview) -> bytes:
     """The header of an entry: it names the key, so that a misplaced file is no entry either."""
-    checksum = zlib.crc32(data, zlib.crc32(key.encode("ascii")))
-    return (_MAGIC + len(data).to_bytes(8, "little") + checksum.to_bytes(4, "little")).ljust(HEADER_BYTES, b"\0")
+    from cromwell.binding import checksum64
+
+    head = _MAGIC + len(data).to_bytes(8, "little") + checksum64(data).to_bytes(8, "little") + bytes.fromhex(key)
+    return head + checksum64(head).to_bytes(8, "little")
 
 
 def _create(path: str) -> int:

@@ -2,8 +2,8 @@
 
 States are kept in blocks of 64 tokens. A block's key is a hash over the key of the block before it and its own ids, so that a block
 stands for everything before it too: key_i = H(key_{i-1}, ids_i), key_{-1} = H(format, model, guidance). Only whole blocks before the
-first picture (states after it cannot be exported) and before the last token (whose logits are wanted) are kept. States are restored bit
-for bit, so the result is the same with a hot cache, a cold one or none."""
+first picture (states after it depend on it) and before the last token (whose logits are wanted) are kept. Blocks are mapped and used in
+place, bit for bit what computing gives, so the result is the same with a hot cache, a cold one or none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cromwell.binding import Session
 
 BLOCK_TOKENS = 64
-FORMAT = 1  # raise it when the meaning of exported states changes
+FORMAT = 2  # raise it when the meaning of a block's bytes changes
 SPACE = "prefix"
 IMAGE_ID = SPECIAL_TOKENS.index("<IMAGE>")
 
@@ -45,18 +45,17 @@ def feed_prompt(session: Session, ids: Sequence[int], images: Sequence[Pixels], 
         raise ValueError(f"{values.count(IMAGE_ID)} image tokens, {len(images)} pictures, {session.length} tokens fed before")
     first_image = values.index(IMAGE_ID) if images else len(values)
     keys = _block_keys(values, min(first_image, len(values) - 1) // BLOCK_TOKENS, fingerprint, session.guidance)
-    state_bytes = BLOCK_TOKENS * session.state_bytes_per_token
     restored = 0
     for key in keys:
         state = cache.get(SPACE, key)
-        if state is None or len(state) != state_bytes:
+        if state is None or len(state) != session.block_bytes:
             break
-        session.restore(values[restored:restored + BLOCK_TOKENS], state)
+        session.attach(values[restored:restored + BLOCK_TOKENS], state)
         restored += BLOCK_TOKENS
     _feed(session, values, restored, images)
     stored = 0
     for key in keys[restored // BLOCK_TOKENS:]:
-        if cache.root is None or not cache.put(SPACE, key, session.export(restored + stored, BLOCK_TOKENS)):
+        if cache.root is None or not cache.put(SPACE, key, session.block((restored + stored) // BLOCK_TOKENS)):
             break
         stored += BLOCK_TOKENS
     return PrefixUse(restored, stored)
