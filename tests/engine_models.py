@@ -17,7 +17,7 @@ from training.tokenizer import Vocabulary, to_section
 
 IMAGE = SPECIAL_TOKENS.index("<IMAGE>")
 SMALL: dict[str, Any] = {
-    "name": "small", "vocab_size": 300, "max_positions": 512, "norm_eps": 1e-6, "rope_base": 10000.0,
+    "name": "small", "vocab_size": 300, "max_positions": 1280, "norm_eps": 1e-6, "rope_base": 10000.0,
     "tie_embeddings": False, "qk_norm": True, "token_shift": True, "logit_softcap": 15.0,
     "vision": {"stem_channels": 8, "cnn_channels": 16, "expansion": 2, "hidden": 32, "mlp": 48, "layers": 2, "heads": 2,
                "window": 16, "global_layers": [1], "shuffle": 2, "max_tiles": 4},
@@ -34,6 +34,19 @@ TIED: dict[str, Any] = SMALL | {
     "language": SMALL["language"] | {"hidden": 64},
 }  # fmt: skip
 """Every switch off."""
+
+WHOLE: dict[str, Any] = SMALL | {
+    "name": "whole",
+    "vision": SMALL["vision"] | {"stem_channels": 32, "cnn_channels": 32, "hidden": 64, "mlp": 96},
+    "language": {"hidden": 160, "mlp": 192, "layers": 2, "heads": 4, "kv_heads": 2},
+    "fusion": {"hidden": 96, "mlp": 160, "layers": 2, "heads": 3},
+    "jepa": {"hidden": 96, "mlp": 160, "layers": 1, "heads": 3, "kv_heads": 3, "steps": 3},
+    "ar": {"hidden": 64, "mlp": 96, "layers": 2, "heads": 4, "kv_heads": 1},
+}  # fmt: skip
+"""Depths that are multiples of 32, so that a quantised pack quantises them; groups of 128 with a rest, a head size that is padded."""
+
+FORMATS: dict[str, dict[str, Any]] = {"f32": SMALL, "q8": WHOLE, "q4": WHOLE}
+"""A configuration to test each format with."""
 
 
 def tokenizer_section(vocab_size: int) -> bytes:
@@ -60,11 +73,11 @@ def checkpoint(model: Model) -> dict[str, np.ndarray]:
 
 
 def write_pack(model: Model, config: dict[str, Any], quant: str, path: Path) -> Path:
-    """Writes a pack of `model`; with q8 the model takes the pack's dequantised weights, so that both compute the same."""
+    """Writes a pack of `model`; the model takes the weights that the pack holds."""
     weights = checkpoint(model)
     path.write_bytes(export.pack(weights, config, tokenizer_section(config["vocab_size"]), quant))
-    if quant == "q8":
-        model.load_state_dict({name: torch.from_numpy(value) for name, value in export.dequantised(weights, config).items()})
+    if quant != "f32":
+        model.load_state_dict({name: torch.from_numpy(value) for name, value in export.dequantised(weights, config, quant).items()})
     return path
 
 

@@ -1,4 +1,5 @@
-"""The C engine against torch, layer by layer, on random models: text, pictures, float and int8 weights, 200 greedy tokens."""
+"""The C engine against torch, layer by layer, on random models: text, pictures, 200 greedy tokens. Float packs to a few units in the last
+place; quantised ones, whose activations and states are int8 too, to a few per cent of each row."""
 
 from __future__ import annotations
 
@@ -13,11 +14,11 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from cromwell import binding  # noqa: E402
-from tests.engine_models import IMAGE, SMALL, TIED, Trace, random_model, text, tiles, write_pack  # noqa: E402
+from tests.engine_models import IMAGE, SMALL, TIED, WHOLE, Trace, random_model, text, tiles, write_pack  # noqa: E402
 from training.model.model import Cache, Image  # noqa: E402
 
 EPS = float(np.finfo(np.float32).eps)
-CONFIGS = {"small": SMALL, "tied": TIED}
+CASES = {"small": (SMALL, "f32"), "tied": (TIED, "f32"), "q8": (WHOLE, "q8"), "q4": (WHOLE, "q4")}
 MODELS = Path(__file__).resolve().parent.parent / "models"
 
 
@@ -33,18 +34,29 @@ def compare(name: str, got: np.ndarray, want: torch.Tensor, slack: float) -> Non
     assert worst <= 1, f"{name}: worst at [{row}, {col}]: {got[row, col]:.9g}, torch {reference[row, col]:.9g}, {worst:.1f} x the bound"
 
 
-def compare_all(trace: Trace, golden: dict[str, torch.Tensor], slack: float) -> None:
+def compare_quantised(name: str, got: np.ndarray, want: torch.Tensor) -> None:
+    """The error of a row is small against the row; most rows far better."""
+    reference = want.detach().double().numpy().reshape(-1, want.shape[-1])
+    assert got.shape == reference.shape, f"{name}: {got.shape}, torch {reference.shape}"
+    error = np.linalg.norm(got - reference, axis=1) / (np.linalg.norm(reference, axis=1) + 1e-3)
+    assert error.max() <= 0.10 and np.median(error) <= 0.04, f"{name}: rows off by {error.max():.3f} at most, {np.median(error):.3f} in the median"
+
+
+def compare_all(trace: Trace, golden: dict[str, torch.Tensor], quant: str, slack: float) -> None:
     """Every intermediate result that torch names must be there and agree; logits are those of the last token."""
     missing = set(golden) - set(trace.parts)
     assert not missing, f"not traced: {sorted(missing)}"
     for name, want in golden.items():
-        compare(name, trace[name], want.reshape(-1, want.shape[-1])[-1:] if name == "logits" else want, slack)
+        expected = want.reshape(-1, want.shape[-1])[-1:] if name == "logits" else want
+        if quant == "f32":
+            compare(name, trace[name], expected, slack)
+        else:
+            compare_quantised(name, trace[name], expected)
 
 
-@pytest.mark.parametrize("quant", ["f32", "q8"])
-@pytest.mark.parametrize("which", CONFIGS)
-def test_text_layer_by_layer(which: str, quant: str, tmp_path) -> None:
-    config = CONFIGS[which]
+@pytest.mark.parametrize("case", CASES)
+def test_text_layer_by_layer(case: str, tmp_path) -> None:
+    config, quant = CASES[case]
     model = random_model(config)
     ids = text(config, 300)
     with binding.Model(write_pack(model, config, quant, tmp_path / "model.cwm")) as pack, binding.Session(pack, 512) as session:
@@ -54,14 +66,13 @@ def test_text_layer_by_layer(which: str, quant: str, tmp_path) -> None:
     golden: dict[str, torch.Tensor] = {}
     with torch.no_grad():
         model(torch.tensor([ids]), trace=golden)
-    compare_all(trace, golden, slack=30)
+    compare_all(trace, golden, quant, slack=30)
 
 
-@pytest.mark.parametrize("quant", ["f32", "q8"])
-@pytest.mark.parametrize("which", CONFIGS)
-def test_pictures_layer_by_layer(which: str, quant: str, tmp_path) -> None:
+@pytest.mark.parametrize("case", CASES)
+def test_pictures_layer_by_layer(case: str, tmp_path) -> None:
     """Two pictures, the second of two tiles, with text before, between and after."""
-    config = CONFIGS[which]
+    config, quant = CASES[case]
     model = random_model(config)
     ids = text(config, 60)
     ids[7] = ids[30] = IMAGE
@@ -78,15 +89,14 @@ def test_pictures_layer_by_layer(which: str, quant: str, tmp_path) -> None:
     golden: dict[str, torch.Tensor] = {}
     with torch.no_grad():
         model(torch.tensor([ids]), images, trace=golden)
-    compare_all(trace, golden, slack=100)
+    compare_all(trace, golden, quant, slack=100)
 
 
-@pytest.mark.parametrize("quant", ["f32", "q8"])
-def test_greedy_tokens(quant: str, tmp_path) -> None:
+def test_greedy_tokens(tmp_path) -> None:
     """200 tokens, each the best of the logits, are those of torch."""
     model = random_model(SMALL, spread=0.2)
     prompt = text(SMALL, 20)
-    with binding.Model(write_pack(model, SMALL, quant, tmp_path / "model.cwm")) as pack, binding.Session(pack, 256) as session:
+    with binding.Model(write_pack(model, SMALL, "f32", tmp_path / "model.cwm")) as pack, binding.Session(pack, 256) as session:
         session.feed(prompt)
         found = []
         for _ in range(200):
@@ -121,5 +131,5 @@ def test_shipped_shapes(name: str, tokens: int, tmp_path) -> None:
         assert pack.info.parameter_count == sum(parameter.numel() for parameter in model.parameters())
     with torch.no_grad():
         outputs = model(torch.tensor([ids]))
-        compare("joint", joint, outputs.joint_BTJ, slack=100)
-        compare("logits", logits, model.logits(outputs.hidden_BTA[0, -1:]), slack=100)
+        compare_quantised("joint", joint, outputs.joint_BTJ)
+        compare_quantised("logits", logits, model.logits(outputs.hidden_BTA[0, -1:]))

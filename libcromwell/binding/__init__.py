@@ -349,11 +349,11 @@ class Session(_Handle):
     def attach(self, ids: Sequence[int], block: bytes | memoryview) -> None:
         """Appends 64 tokens with their states, which are used in place and kept alive; `block` is 64-byte aligned.
         CromwellError(STATUS_FORMAT) when it holds the states of other tokens, another place or another model."""
-        buffer, states = _ids(ids), ffi.from_buffer(block)
+        buffer = _ids(ids)
         if len(buffer) != self.block_tokens:
             raise CromwellError(STATUS_ARGUMENT, f"{len(buffer)} tokens are not a block of {self.block_tokens}")
-        _check(lib.cw_session_attach(self._open(), buffer, states, len(block)))
-        self._kept.append(states)
+        _check(lib.cw_session_attach(self._open(), buffer, ffi.from_buffer(block), len(block)))
+        self._kept.append(block)
 
     def share(self, other: Session, count: int) -> None:
         """An empty session takes the first `count` tokens of another, pictures included, and uses their states in place; the other must
