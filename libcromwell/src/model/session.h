@@ -32,7 +32,8 @@ typedef struct {
   float *x, *y;       /* [4096, channels or P] */
   float *expanded;    /* [4096, E] */
   float *depthwise;   /* [4096, E] */
-  float *squeeze;     /* [4 E] means, squeezed, gains and row sums */
+  float *squeeze;     /* means, squeezed and gains */
+  float *lines;       /* [64, E]: sums of rows of cells */
   float *h, *q, *k, *v; /* [1024, P] */
   float *gate;        /* [1024, mlp] */
   cw_cache cache;     /* the cells of a tile, window by window, each window from a new block on */

@@ -26,7 +26,8 @@ void cw_vision_take(cw_vision_buffers *buffers, const cw_config *config, int qua
   buffers->y = cw_arena_take(arena, row, sizeof(float));
   buffers->expanded = cw_arena_take(arena, wide, sizeof(float));
   buffers->depthwise = cw_arena_take(arena, wide, sizeof(float));
-  buffers->squeeze = cw_arena_take(arena, 3 * squeeze, sizeof(float));
+  buffers->squeeze = cw_arena_take(arena, 2 * squeeze, sizeof(float));
+  buffers->lines = cw_arena_take(arena, CW_STEM_SIDE * squeeze, sizeof(float));
   float **rows[] = {&buffers->h, &buffers->q, &buffers->k, &buffers->v};
   for (int i = 0; i < 4; i++) *rows[i] = cw_arena_take(arena, GRID_CELLS, P * sizeof(float));
   buffers->gate = cw_arena_take(arena, GRID_CELLS, config->vision.mlp * sizeof(float));
@@ -99,8 +100,29 @@ typedef struct {
   const cw_kernels *kernels;
   float *x;
   const float *gains; /* [channels] */
+  float *lines;       /* [rows, channels] */
   uint32_t channels, width;
 } row_of_cells;
+
+static void bias_row(const void *context, uint32_t row) {
+  const row_of_cells *job = context;
+  add_bias(job->x + (size_t)row * job->width * job->channels, job->width, job->gains, job->channels);
+}
+
+static void gelu_row(const void *context, uint32_t row) {
+  const row_of_cells *job = context;
+  job->kernels->gelu(job->x + (size_t)row * job->width * job->channels, (size_t)job->width * job->channels);
+}
+
+/* The row's sum over its cells, to its line. */
+static void line_row(const void *context, uint32_t row) {
+  const row_of_cells *job = context;
+  const float *x = job->x + (size_t)row * job->width * job->channels;
+  float *line = job->lines + (size_t)row * job->channels;
+  memset(line, 0, job->channels * sizeof(float));
+  for (size_t cell = 0; cell < job->width; cell++, x += job->channels)
+    for (size_t c = 0; c < job->channels; c++) line[c] += x[c];
+}
 
 static void silu_row(const void *context, uint32_t row) {
   const row_of_cells *job = context;
@@ -118,14 +140,12 @@ static void gain_row(const void *context, uint32_t row) {
 static void excite(cw_session *s, const cw_cnn_block *block, const cw_cnn_shape *shape, float *y, uint32_t side) {
   const cw_run *run = &s->run;
   size_t E = shape->expanded, width = shape->expanded + shape->squeezed;
-  float *mean = s->vision.squeeze, *line = mean + width, *gains = line + width, *squeezed = mean + E;
+  float *mean = s->vision.squeeze, *gains = mean + width, *squeezed = mean + E;
+  row_of_cells rows = {.kernels = run->kernels, .x = y, .gains = gains, .lines = s->vision.lines, .channels = shape->expanded, .width = side};
+  cw_run_long_rows(run, side, line_row, &rows);
   memset(mean, 0, E * sizeof(float));
-  for (size_t row = 0; row < side; row++) {
-    memset(line, 0, E * sizeof(float));
-    for (size_t cell = 0; cell < side; cell++)
-      for (size_t c = 0; c < E; c++) line[c] += y[(row * side + cell) * E + c];
-    for (size_t c = 0; c < E; c++) mean[c] += line[c];
-  }
+  for (size_t row = 0; row < side; row++)
+    for (size_t c = 0; c < E; c++) mean[c] += rows.lines[row * E + c];
   for (size_t c = 0; c < E; c++) mean[c] /= (float)(side * side);
   cw_matmul(run, 1, mean, &block->se_w1, squeezed, 0);
   add_bias(squeezed, 1, block->se_b1, shape->squeezed);
@@ -133,8 +153,7 @@ static void excite(cw_session *s, const cw_cnn_block *block, const cw_cnn_shape 
   cw_matmul(run, 1, squeezed, &block->se_w2, gains, 0);
   add_bias(gains, 1, block->se_b2, E);
   run->kernels->sigmoid(gains, E);
-  row_of_cells gain = {.kernels = run->kernels, .x = y, .gains = gains, .channels = shape->expanded, .width = side};
-  cw_run_rows(run, side, gain_row, &gain);
+  cw_run_long_rows(run, side, gain_row, &rows);
 }
 
 /* One MBConv block over vision.x; vision.y is scratch. */
@@ -148,10 +167,10 @@ static void mbconv(cw_session *s, uint32_t index) {
   cw_rms_rows(run, side * side, b->x, block->norm, config->norm_eps, shape.in, b->y);
   cw_matmul(run, side * side, b->y, &block->expand, b->expanded, 0);
   row_of_cells silu = {.kernels = run->kernels, .x = b->expanded, .channels = shape.expanded, .width = side};
-  cw_run_rows(run, side, silu_row, &silu);
+  cw_run_long_rows(run, side, silu_row, &silu);
   depthwise_job depthwise = {.kernels = run->kernels, .in = b->expanded, .block = block, .out = b->depthwise,
                              .side = side, .stride = shape.stride, .channels = shape.expanded};
-  cw_run_rows(run, out_side, depthwise_row, &depthwise);
+  cw_run_long_rows(run, out_side, depthwise_row, &depthwise);
   excite(s, block, &shape, b->depthwise, out_side);
   cw_matmul(run, out_side * out_side, b->depthwise, &block->project, b->x, shape.stride == 1 && shape.in == shape.out);
   cw_trace(run, "vision.cnn", (int32_t)index, b->x, out_side * out_side, shape.out);
@@ -196,9 +215,8 @@ static void vit_block(cw_session *s, uint32_t index) {
   cw_matmul(run, GRID_CELLS, b->h, &layer->wo, b->x, 1);
   cw_rms_rows(run, GRID_CELLS, b->x, layer->mlp_norm, config->norm_eps, P, b->h);
   cw_matmul(run, GRID_CELLS, b->h, &layer->w1, b->gate, 0);
-  row_of_cells gelu = {.kernels = run->kernels, .x = b->gate, .channels = config->vision.mlp, .width = 1};
-  for (uint32_t cell = 0; cell < GRID_CELLS; cell += CW_GRID_SIDE) /* in rows of cells, to stay in cache */
-    gelu.kernels->gelu(gelu.x + (size_t)cell * gelu.channels, (size_t)CW_GRID_SIDE * gelu.channels);
+  row_of_cells gelu = {.kernels = run->kernels, .x = b->gate, .channels = config->vision.mlp, .width = CW_GRID_SIDE};
+  cw_run_long_rows(run, CW_GRID_SIDE, gelu_row, &gelu);
   cw_matmul(run, GRID_CELLS, b->gate, &layer->w2, b->x, 1);
   cw_trace(run, "vision.layers", (int32_t)index, b->x, GRID_CELLS, P);
 }
@@ -221,7 +239,8 @@ static void encode_tile(cw_session *s, const uint8_t *tile, uint32_t tile_row, u
   patch_job patches = {.tile = tile, .patches = b->y};
   cw_run_rows(run, STEM_CELLS, patch_row, &patches);
   cw_matmul(run, STEM_CELLS, b->y, &w->stem, b->x, 0);
-  add_bias(b->x, STEM_CELLS, w->stem_bias, config->vision.stem_channels);
+  row_of_cells bias = {.x = b->x, .gains = w->stem_bias, .channels = config->vision.stem_channels, .width = CW_STEM_SIDE};
+  cw_run_long_rows(run, CW_STEM_SIDE, bias_row, &bias);
   cw_trace(run, "vision.stem", -1, b->x, STEM_CELLS, config->vision.stem_channels);
   for (uint32_t i = 0; i < CW_CNN_BLOCKS; i++) mbconv(s, i);
   memcpy(b->y, b->x, (size_t)GRID_CELLS * config->vision.cnn_channels * sizeof(float));
