@@ -1,11 +1,12 @@
 /* table_avx512vnni.c: the table of kernels for AVX-512 with VNNI. */
 #include "kernels/avx2/kernels_avx2.h"
+#include "kernels/avx512vnni/kernels_avx512vnni.h"
 #include "kernels/scalar/kernels_scalar.h"
 
 const cw_kernels cw_kernels_avx512vnni = {
     .name = "avx512vnni",
     .product_f32 = cw_product_f32_scalar,
-    .product_q8 = cw_product_q8_scalar,
+    .product_q8 = cw_product_q8_avx512vnni,
     .product_q4 = cw_product_q4_scalar,
     .quantise = cw_quantise_scalar,
     .attend_q8 = cw_attend_q8_scalar,
