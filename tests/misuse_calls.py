@@ -118,14 +118,23 @@ def models(pack: Path) -> Any:
         for case, bad in [(f"{len(part)} bytes", part) for part in cut]:
             (folder / "bad").write_bytes(bad)
             refused("cw_model_open", "cw_model", case, bytes(folder / "bad"), gives=DAMAGED)
-        for at, bad in flipped:  # a bit of the padding between tensors may change nothing
+        for at, bad in flipped:
             (folder / "bad").write_bytes(bad)
             out = ffi.new("cw_model **")
             call("cw_model_open", f"byte {at} flipped", bytes(folder / "bad"), out, NULL, gives=(OK, *DAMAGED))
+            if out[0] != NULL:
+                call("cw_model_verify", f"byte {at} flipped", out[0], NULL, gives=DAMAGED)
             value("cw_model_close", out[0])
     refused("cw_model_open", "cw_model", "NULL", NULL)
     value("cw_model_close", NULL)
-    return opened("cw_model_open", "cw_model", bytes(pack))
+    model = opened("cw_model_open", "cw_model", bytes(pack))
+    tensor, count = ffi.new("cw_tensor_info *"), value("cw_model_tensor_count", model)
+    call("cw_model_verify", "no model", NULL, NULL)
+    call("cw_model_verify", "a sound pack", model, NULL, gives=OK)
+    call("cw_model_tensor", "the last", model, count - 1, tensor, gives=OK)
+    for case, arguments in {"no model": (NULL, 0, tensor), "beyond the last": (model, count, tensor), "nowhere": (model, 0, NULL)}.items():
+        call("cw_model_tensor", case, *arguments)
+    return model
 
 
 def options(**values: int) -> Any:

@@ -367,17 +367,21 @@ def test_unknown_isa_is_refused() -> None:
 
 def test_a_model_that_is_none(tmp_path, path) -> None:
     """One line that says what is wrong, and a status."""
-    damaged = bytearray(path.read_bytes())
-    damaged[len(damaged) // 2] ^= 1
+    header, tensors = bytearray(path.read_bytes()), bytearray(path.read_bytes())
+    header[300] ^= 1
+    tensors[len(tensors) // 2] ^= 1
     cases = {
         "empty": (b"", binding.STATUS_FORMAT),
         "text": (b"no model at all\n" * 40, binding.STATUS_FORMAT),
         "short": (path.read_bytes()[:-64], binding.STATUS_FORMAT),
-        "damaged": (bytes(damaged), binding.STATUS_CHECKSUM),
+        "damaged": (bytes(header), binding.STATUS_CHECKSUM),
     }
     for name, (data, status) in cases.items():
         (tmp_path / name).write_bytes(data)
         refused(status, binding.Model, tmp_path / name)
+    (tmp_path / "tensors").write_bytes(tensors)
+    with binding.Model(tmp_path / "tensors") as model:  # whose numbers nobody has looked at
+        refused(binding.STATUS_CHECKSUM, model.verify)
     refused(binding.STATUS_IO, binding.Model, tmp_path / "missing")
     refused(binding.STATUS_IO, binding.Model, tmp_path)
 

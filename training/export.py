@@ -2,9 +2,8 @@
 
     python -m training.export CHECKPOINT.safetensors --config models/nano.json --tokenizer tokenizer.bin --quant q8 --out models/nano.cwm
 
-`q8` stores the large matrices as int8 with one float scale for 64 weights along the input; the small ones, the convolutions and
-all vectors stay float32. A q8 pack computes exactly what a float32 model with the weights of `dequantised` computes.
-The same inputs give the same bytes.
+`q8` stores the large matrices in 7 bits, `q4` those of the text layers in 4 (training/quantise.py); the small ones and all vectors
+stay float32. `dequantised` gives the weights that a pack holds. The same inputs give the same bytes.
 """
 
 from __future__ import annotations
@@ -21,16 +20,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cromwell.binding import checksum64
+from training import quantise
 
 MAGIC = b"CROMPACK"
-VERSION = 1
+VERSION = 2
 ALIGNMENT = 64
 PANEL = 16  # outputs a panel
-GROUP = 64  # weights along the input that share a scale
+LEAST_QUANTISED = 4096  # numbers; below, float32 costs nothing
 HEADER = struct.Struct("<8sIIQQ24x")
 SECTION = struct.Struct("<IIQQQ")
 ENTRY = struct.Struct("<64sII3I12xQQQ8x")
-F32, PANELS_F32, PANELS_Q8 = 1, 2, 3
+F32, PANELS_F32, PANELS_Q8, PANELS_Q4 = 1, 2, 3, 4
+FORMATS = ("f32", "q8", "q4")
 CONFIG = struct.Struct("<2I2f3If11I5I4I5II5II")
 
 
@@ -40,7 +41,7 @@ class Tensor(NamedTuple):
     name: str
     shape: tuple[int, ...]
     matrix: bool  # stored in panels
-    quantise: bool  # may be int8
+    quantise: bool  # may be q8 or q4
 
 
 class ExportError(ValueError):
@@ -93,14 +94,14 @@ def _vision(config: Mapping[str, Any]) -> Iterator[Tensor]:
     for i, (inputs, outputs) in enumerate(((stem, stem), (stem, wide), (wide, wide), (wide, wide))):
         name, expanded, squeezed = f"vision.cnn.{i}.", vision["expansion"] * inputs, max(8, inputs // 4)
         yield Tensor(name + "norm", (inputs,), False, False)
-        yield Tensor(name + "expand", (expanded, inputs), True, False)
+        yield Tensor(name + "expand", (expanded, inputs), True, True)
         yield Tensor(name + "dw", (3, 3, expanded), False, False)
         yield Tensor(name + "dw_bias", (expanded,), False, False)
         yield Tensor(name + "se_w1", (squeezed, expanded), True, False)
         yield Tensor(name + "se_b1", (squeezed,), False, False)
         yield Tensor(name + "se_w2", (expanded, squeezed), True, False)
         yield Tensor(name + "se_b2", (expanded,), False, False)
-        yield Tensor(name + "project", (outputs, expanded), True, False)
+        yield Tensor(name + "project", (outputs, expanded), True, True)
     yield Tensor("vision.proj", (hidden, wide), True, True)
     yield Tensor("vision.pos", (1024, hidden), False, False)
     yield Tensor("vision.tile_row", (8, hidden), False, False)
@@ -150,38 +151,32 @@ def config_section(config: Mapping[str, Any]) -> bytes:
     )  # fmt: skip
 
 
-def quantised(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Int8 values [N, K] and float32 scales [N, ceil(K/64)] of a matrix [N, K]: symmetric, rounded to nearest even."""
-    outputs, depth = weight.shape
-    groups = -(-depth // GROUP)
-    padded = np.zeros((outputs, groups * GROUP), np.float32)
-    padded[:, :depth] = weight
-    grouped = padded.reshape(outputs, groups, GROUP)
-    scales = (np.abs(grouped).max(axis=2) / np.float32(127)).astype(np.float32)
-    safe = np.where(scales > 0, scales, np.float32(1))
-    values = np.clip(np.rint(grouped / safe[:, :, None]), -127, 127).astype(np.int8)
-    return values.reshape(outputs, -1)[:, :depth], scales
+def format_of(tensor: Tensor, quant: str) -> str:
+    """The format, "f32", "q8" or "q4", that a pack of format `quant` gives to a tensor.
+
+    In a q4 pack embedding and head stay q8, since they weigh most (docs/pack.md), and so does the vision encoder, which
+    is bound by arithmetic: fewer bytes would not make it faster."""
+    if not tensor.quantise or tensor.shape[1] % quantise.SUB != 0 or tensor.shape[0] * tensor.shape[1] < LEAST_QUANTISED:
+        return "f32"
+    return "q8" if quant == "q4" and tensor.name.startswith(("embed.", "ar.head", "vision.")) else quant
 
 
-def dequantised(checkpoint: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The checkpoint with every matrix that a q8 pack quantises rounded to what the pack holds, as float32."""
+def dequantised(checkpoint: Mapping[str, np.ndarray], config: Mapping[str, Any], quant: str) -> dict[str, np.ndarray]:
+    """The checkpoint with every matrix that a pack of format `quant` quantises rounded to what the pack holds, as float32."""
     out = {}
     for tensor in tensors(config):
-        weight = np.asarray(checkpoint[tensor.name], np.float32)
-        if tensor.quantise:
-            values, scales = quantised(weight)
-            weight = values.astype(np.float32) * np.repeat(scales, GROUP, axis=1)[:, : weight.shape[1]]
-        out[tensor.name] = weight
+        weight, form = np.asarray(checkpoint[tensor.name], np.float32), format_of(tensor, quant)
+        out[tensor.name] = weight if form == "f32" else quantise.FORMATS[form](weight).weights()
     return out
 
 
-def panels(matrix: np.ndarray) -> np.ndarray:
-    """[N, K] as [ceil(N/16), K, 16], outputs beyond N zero."""
+def panels(matrix: np.ndarray, unit: int = 1, fill: float = 0) -> np.ndarray:
+    """[N, K] as [ceil(N/16), K/unit, 16, unit], outputs beyond N `fill`."""
     outputs, depth = matrix.shape
     count = -(-outputs // PANEL)
-    padded = np.zeros((count * PANEL, depth), matrix.dtype)
+    padded = np.full((count * PANEL, depth), fill, matrix.dtype)
     padded[:outputs] = matrix
-    return np.ascontiguousarray(padded.reshape(count, PANEL, depth).transpose(0, 2, 1))
+    return np.ascontiguousarray(padded.reshape(count, PANEL, depth // unit, unit).transpose(0, 2, 1, 3))
 
 
 def _aligned(data: bytes) -> bytes:
@@ -190,18 +185,24 @@ def _aligned(data: bytes) -> bytes:
 
 def _stored(tensor: Tensor, weight: np.ndarray, quant: str) -> tuple[int, bytes]:
     """Data type and bytes of one tensor."""
-    if not tensor.matrix:
-        return F32, weight.astype("<f4").tobytes()
-    if quant == "q8" and tensor.quantise:
-        values, scales = quantised(weight)
-        return PANELS_Q8, _aligned(panels(values).tobytes()) + panels(scales).astype("<f4").tobytes()
-    return PANELS_F32, panels(weight).astype("<f4").tobytes()
+    form = format_of(tensor, quant)
+    if form == "q8":
+        q8 = quantise.q8(weight)
+        stored = (q8.values + quantise.OFFSET).astype(np.uint8)
+        return PANELS_Q8, _aligned(panels(stored, 4, quantise.OFFSET).tobytes()) + panels(q8.scales).tobytes()
+    if form == "q4":
+        q4 = quantise.q4(weight)
+        nibbles = (q4.values + quantise.NIBBLE_OFFSET).astype(np.uint8).reshape(len(weight), -1, 2, 4)
+        pairs = (nibbles[:, :, 0] | nibbles[:, :, 1] << 4).reshape(len(weight), -1)
+        parts = panels(pairs, 4, quantise.NIBBLE_OFFSET * 17), panels(q4.multipliers, 1, 1)
+        return PANELS_Q4, b"".join(_aligned(part.tobytes()) for part in parts) + panels(q4.scales).tobytes()
+    return (PANELS_F32, panels(weight).astype("<f4").tobytes()) if tensor.matrix else (F32, weight.astype("<f4").tobytes())
 
 
 def pack(checkpoint: Mapping[str, np.ndarray], config: Mapping[str, Any], tokenizer: bytes, quant: str) -> bytes:
-    """The bytes of a model pack; `quant` is "q8" or "f32". ExportError when tensors are missing, unknown or misshapen."""
-    if quant not in ("q8", "f32"):
-        raise ExportError(f"quantisation {quant!r}, expected q8 or f32")
+    """The bytes of a model pack; `quant` is "f32", "q8" or "q4". ExportError when tensors are missing, unknown or misshapen."""
+    if quant not in FORMATS:
+        raise ExportError(f"quantisation {quant!r}, expected one of {', '.join(FORMATS)}")
     wanted = tensors(config)
     unknown = sorted(set(checkpoint) - {tensor.name for tensor in wanted})
     if unknown:
@@ -237,7 +238,8 @@ def pack(checkpoint: Mapping[str, np.ndarray], config: Mapping[str, Any], tokeni
         SECTION.pack(kind, 0, offset, len(section), checksum64(section))
         for kind, (offset, section) in enumerate(zip(offsets, sections, strict=True), 1)
     )
-    header = HEADER.pack(MAGIC, VERSION, len(sections), at, checksum64(section_table))
+    fingerprint = checksum64(struct.pack("<IIQ", VERSION, len(sections), at) + section_table)
+    header = HEADER.pack(MAGIC, VERSION, len(sections), at, fingerprint)
     out = bytearray(header + struct.pack("<Q", checksum64(header)) + section_table)
     for offset, section in zip(offsets, sections, strict=True):
         out += b"\0" * (offset - len(out)) + section
@@ -249,7 +251,7 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path, help="weights, safetensors")
     parser.add_argument("--config", type=Path, required=True, help="configuration, JSON")
     parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.bin of training.tokenizer")
-    parser.add_argument("--quant", choices=("q8", "f32"), default="q8")
+    parser.add_argument("--quant", choices=FORMATS, default="q8")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     from safetensors.numpy import load_file

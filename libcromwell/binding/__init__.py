@@ -44,6 +44,15 @@ class ModelInfo(NamedTuple):
     block_bytes: int
 
 
+class TensorInfo(NamedTuple):
+    """One tensor of a model pack; `format` is "f32", "q8" or "q4"."""
+
+    name: str
+    format: str
+    shape: tuple[int, ...]
+    size_bytes: int
+
+
 class Generation(NamedTuple):
     """What `generate` produced. `text_size` is the decoded size in bytes before a stop string, of all ids otherwise."""
 
@@ -190,7 +199,8 @@ def default_model_path() -> str:
 
 
 class Model(_Handle):
-    """A model pack, mapped read-only. CromwellError says what is wrong with a file that is not a sound one."""
+    """A model pack, mapped read-only. CromwellError says what is wrong with a file that is not a sound one; the numbers of the tensors
+    are not read until they are used, or checked by `verify`."""
 
     def __init__(self, path: str | os.PathLike[str]):
         fault, out = ffi.new("cw_fault *"), ffi.new("cw_model **")
@@ -201,6 +211,21 @@ class Model(_Handle):
         super().__init__(out[0], lib.cw_model_close)
         self.path = os.fspath(path)
         self.tokenizer = Tokenizer._of(self)
+
+    def verify(self) -> None:
+        """Reads and checks the numbers of all tensors. CromwellError when they are not those that were written."""
+        fault = ffi.new("cw_fault *")
+        _check(lib.cw_model_verify(self._open(), fault), fault, os.fsdecode(self.path))
+
+    @property
+    def tensors(self) -> list[TensorInfo]:
+        """The tensors of the pack, in its order."""
+        found, out = [], ffi.new("cw_tensor_info *")
+        for index in range(lib.cw_model_tensor_count(self._open())):
+            _check(lib.cw_model_tensor(self._handle, index, out))
+            name, form = (ffi.string(text).decode("utf-8", "replace") for text in (out.name, out.format))
+            found.append(TensorInfo(name, form, tuple(out.shape[0 : out.rank]), out.size_bytes))
+        return found
 
     @property
     def info(self) -> ModelInfo:

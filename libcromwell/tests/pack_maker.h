@@ -7,19 +7,19 @@
 #include <string.h>
 
 #include "kernels/kernels.h"
-#include "model/weights.h"
+#include "model/pack.h"
 
 enum { MAKER_SPECIALS = 19, MAKER_IMAGE = 13, MAKER_VOCAB = MAKER_SPECIALS + 256 };
 
 static const cw_config MAKER_CONFIG = {
     .vocab_size = MAKER_VOCAB, .max_positions = 300, .norm_eps = 1e-6f, .rope_base = 10000, .tie_embeddings = 1, .qk_norm = 1,
     .token_shift = 1, .logit_softcap = 15,
-    .vision = {.stem_channels = 8, .cnn_channels = 12, .expansion = 2, .hidden = 16, .mlp = 24, .layers = 2, .heads = 2, .window = 16,
+    .vision = {.stem_channels = 8, .cnn_channels = 12, .expansion = 2, .hidden = 16, .mlp = 32, .layers = 2, .heads = 2, .window = 16,
                .global_layers = 2, .shuffle = 4, .max_tiles = 2},
-    .language = {.hidden = 24, .mlp = 40, .layers = 1, .heads = 2, .kv_heads = 1},
-    .fusion = {.hidden = 16, .mlp = 24, .layers = 2, .heads = 2},
-    .jepa = {.hidden = 16, .mlp = 24, .layers = 1, .heads = 2, .kv_heads = 2}, .jepa_steps = 3,
-    .ar = {.hidden = 24, .mlp = 40, .layers = 2, .heads = 2, .kv_heads = 1},
+    .language = {.hidden = 64, .mlp = 160, .layers = 1, .heads = 2, .kv_heads = 1},
+    .fusion = {.hidden = 32, .mlp = 40, .layers = 2, .heads = 2},
+    .jepa = {.hidden = 32, .mlp = 96, .layers = 1, .heads = 2, .kv_heads = 2}, .jepa_steps = 3,
+    .ar = {.hidden = 64, .mlp = 40, .layers = 2, .heads = 2, .kv_heads = 1},
 };
 
 typedef struct {
@@ -57,31 +57,44 @@ static void maker_put(maker *m, size_t at, const void *from, size_t size) {
   if (at + size > m->size) m->size = at + size;
 }
 
-/* Matrices alternate between float and int8 panels. */
+/* Numbers of a float part, within -0.3 .. 0.3. */
+static void maker_floats(maker *m, uint8_t *at, uint64_t size) {
+  for (uint64_t i = 0; i < size; i += 4) {
+    float value = ((float)(maker_random(m) >> 40) / 8388608.0f - 1.0f) * 0.3f;
+    memcpy(at + i, &value, 4);
+  }
+}
+
+/* Bytes first .. first+count-1. */
+static void maker_bytes(maker *m, uint8_t *at, uint64_t size, uint8_t first, uint8_t count) {
+  for (uint64_t i = 0; i < size; i++) at[i] = (uint8_t)(first + (maker_random(m) >> 40) % count);
+}
+
+/* Matrices take turns between float32, q8 and q4 where their depth allows it. */
 static cw_status maker_tensor(void *user, const cw_tensor *tensor) {
   maker *m = user;
   m->count++;
   if (!m->writing) return CW_OK;
-  uint64_t outputs = tensor->shape[0], depth = tensor->shape[1], panels = (outputs + 15) / 16, groups = (depth + 63) / 64;
-  uint32_t dtype = tensor->matrix == NULL ? 1 : 2 + m->count % 2;
-  uint64_t values = dtype == 1 ? outputs * depth * tensor->shape[2] : panels * depth * 16;
-  uint64_t scales = (values + 63) / 64 * 64, size = dtype == 3 ? scales + panels * groups * 64 : values * 4;
+  uint32_t type = CW_PACK_TABLE;
+  if (tensor->matrix != NULL) type = tensor->shape[1] % CW_SUB == 0 ? CW_PACK_F32 + m->count % 3 : CW_PACK_F32;
+  cw_pack_layout layout = cw_pack_layout_of(type, tensor->shape);
   size_t at = (m->size + 63) / 64 * 64;
+  uint64_t size = layout.size;
   maker_grow(m, at + size);
-  for (uint64_t i = 0; i < size; i++) m->bytes[at + i] = 0;
-  for (uint64_t i = 0; i < values; i++) {
-    float value = ((float)(maker_random(m) >> 40) / 8388608.0f - 1.0f) * 0.3f;
-    if (dtype == 3)
-      m->bytes[at + i] = (uint8_t)(int8_t)(value * 400);
-    else
-      memcpy(m->bytes + at + i * 4, &value, 4);
+  uint8_t *data = m->bytes + at;
+  memset(data, 0, size);
+  if (type == CW_PACK_TABLE || type == CW_PACK_F32) maker_floats(m, data, size);
+  if (type == CW_PACK_Q8) maker_bytes(m, data, layout.weights_size, 0, 129);
+  if (type == CW_PACK_Q4) {
+    maker_bytes(m, data, layout.weights_size, 0, 255);
+    maker_bytes(m, data + layout.multipliers, layout.multipliers_size, 1, 8);
   }
-  const float scale = 0.002f;
-  for (uint64_t i = scales; dtype == 3 && i < size; i += 4) memcpy(m->bytes + at + i, &scale, 4);
+  const uint16_t scale = 0x3b80; /* 2^-8 */
+  for (uint64_t i = layout.scales; i < layout.scales + layout.scales_size; i += 2) memcpy(data + i, &scale, 2);
   m->size = (at + size + 63) / 64 * 64;
   uint8_t entry[128] = {0};
   strncpy((char *)entry, tensor->name, 63);
-  uint32_t numbers[5] = {dtype, tensor->rank, tensor->shape[0], tensor->shape[1], tensor->shape[2]};
+  uint32_t numbers[5] = {type, tensor->rank, tensor->shape[0], tensor->shape[1], tensor->shape[2]};
   memcpy(entry + 64, numbers, sizeof numbers);
   uint64_t places[3] = {at, size, cw_checksum64(m->bytes + at, size)};
   memcpy(entry + 96, places, sizeof places);
@@ -118,8 +131,11 @@ static void maker_seal(uint8_t *bytes, size_t size) {
     sum = cw_checksum64(bytes + place[0], place[1]);
     memcpy(bytes + 64 + i * 32 + 24, &sum, 8);
   }
-  uint64_t table = cw_checksum64(bytes + 64, 128);
-  memcpy(bytes + 24, &table, 8);
+  uint8_t covered[144];
+  memcpy(covered, bytes + 8, 16);
+  memcpy(covered + 16, bytes + 64, 128);
+  uint64_t fingerprint = cw_checksum64(covered, sizeof covered);
+  memcpy(bytes + 24, &fingerprint, 8);
   uint64_t header = cw_checksum64(bytes, 56);
   memcpy(bytes + 56, &header, 8);
 }
@@ -139,7 +155,7 @@ static uint8_t *maker_pack(size_t *size) {
   size_t sizes[4] = {sizeof MAKER_CONFIG, strlen(json), maker_tokenizer(tokenizer), (size_t)m.count * 128}, at = 192;
   const void *parts[4] = {&MAKER_CONFIG, json, tokenizer, NULL};
   uint8_t header[192] = "CROMPACK";
-  uint32_t numbers[2] = {1, 4};
+  uint32_t numbers[2] = {CW_PACK_VERSION, 4};
   memcpy(header + 8, numbers, sizeof numbers);
   for (uint32_t i = 0; i < 4; i++) {
     uint32_t kind[2] = {i + 1, 0};

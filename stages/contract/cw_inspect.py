@@ -68,7 +68,9 @@ def _pack_document(path: str) -> dict[str, Any]:
         sizes = model.info._asdict()
         del sizes["fingerprint"]
         return {"format": "cromwell-inspect", "version": JSON_VERSION, "kind": "model", "fingerprint": model.fingerprint, "sizes": sizes,
-                "bytes": os.path.getsize(path), "config": model.config}
+                "bytes": os.path.getsize(path), "config": model.config,
+                "tensors": [{"name": tensor.name, "format": tensor.format, "shape": list(tensor.shape), "bytes": tensor.size_bytes}
+                            for tensor in model.tensors]}
 
 
 def _pack_text(document: dict[str, Any]) -> str:
@@ -76,7 +78,22 @@ def _pack_text(document: dict[str, Any]) -> str:
     lines = [f"model {config.get('name', '')}: {document['sizes']['parameter_count']} parameters, {document['bytes']} bytes, "
              f"fingerprint {document['fingerprint']}"]
     lines += ["", _heading("sizes")] + [f"  {name}: {value}" for name, value in document["sizes"].items()]
+    lines += ["", _heading("tensors"), *_parts(document["tensors"])]
     return "\n".join([*lines, "", _heading("config"), *_tree(config, "  ")]) + "\n"
+
+
+def _parts(tensors: list[dict[str, Any]]) -> list[str]:
+    """A line for each part of the model and each format in it: how many tensors and numbers, how many bytes."""
+    from math import prod
+
+    sums: dict[tuple[str, str], list[int]] = {}
+    for tensor in tensors:
+        found = sums.setdefault((tensor["name"].partition(".")[0], tensor["format"]), [0, 0, 0])
+        found[0] += 1
+        found[1] += prod(tensor["shape"])
+        found[2] += tensor["bytes"]
+    return [f"  {part}, {form}: {numbers} numbers in {count} tensor{'s' * (count > 1)}, {size} bytes"
+            for (part, form), (count, numbers, size) in sums.items()]
 
 
 # ---- Artifacts --------------------------------------------------------------------------------------------------------------

@@ -26,9 +26,16 @@ static size_t take_stack(size_t *at, const cw_stack_config *shape, int quantised
   return begin;
 }
 
+/* Whether all products with the text as vision reads it take quantised rows: a pack may give every matrix a format of its own. */
+static int reads_quantised_text(const cw_config *config, const cw_weights *w) {
+  for (uint32_t i = 0; i < config->fusion.layers; i++)
+    if (w->fusion[i].vision_wk.format == CW_FORMAT_F32 || w->fusion[i].vision_wv.format == CW_FORMAT_F32) return 0;
+  return 1;
+}
+
 cw_block_layout cw_block_layout_of(const cw_config *config, const cw_weights *w) {
   cw_block_layout layout = {.kv_quantised = w->language.layers[0].wq.format != CW_FORMAT_F32,
-                            .text_quantised = w->fusion[0].vision_wk.format != CW_FORMAT_F32,
+                            .text_quantised = reads_quantised_text(config, w),
                             .last_quantised = w->head.format != CW_FORMAT_F32};
   size_t at = aligned(sizeof(cw_block_header));
   layout.language = take_stack(&at, &config->language, layout.kv_quantised, &layout.language_layer);

@@ -9,8 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "model/pack.h"
-
 /* Maps a regular file; *bytes is NULL for an empty one. */
 static cw_status map_file(const char *path, const uint8_t **bytes, size_t *size, cw_fault *fault) {
   int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -22,7 +20,7 @@ static cw_status map_file(const char *path, const uint8_t **bytes, size_t *size,
   } else if (!S_ISREG(status.st_mode)) {
     result = cw_fault_set(fault, CW_E_IO, "not a regular file");
   } else if (status.st_size > 0) {
-    void *map = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file, 0);
+    void *map = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, file, 0);
     if (map == MAP_FAILED)
       result = cw_fault_set(fault, CW_E_IO, "%s", strerror(errno));
     else
@@ -34,19 +32,17 @@ static cw_status map_file(const char *path, const uint8_t **bytes, size_t *size,
 }
 
 static cw_status read_model(cw_model *model, cw_fault *fault) {
-  cw_pack pack;
-  CW_TRY(cw_pack_read(model->bytes, model->size, &pack, fault));
-  model->config = pack.config;
-  model->json = pack.json;
-  model->json_size = pack.json_size;
-  model->fingerprint = pack.fingerprint;
+  cw_pack *pack = &model->pack;
+  CW_TRY(cw_pack_read(model->bytes, model->size, pack, fault));
+  model->config = pack->config;
+  model->fingerprint = pack->fingerprint;
   cw_arena measured = {0};
   cw_weights_take(&model->weights, &model->config, &measured);
   CW_TRY(cw_arena_open(&measured, &model->arena));
   cw_weights_take(&model->weights, &model->config, &model->arena);
-  CW_TRY(cw_pack_tensors(model->bytes, model->size, &pack, &model->weights, &model->parameters, fault));
+  CW_TRY(cw_pack_tensors(model->bytes, model->size, pack, &model->weights, &model->parameters, fault));
   model->layout = cw_block_layout_of(&model->config, &model->weights);
-  CW_TRY(cw_tokenizer_open(pack.tokenizer, pack.tokenizer_size, &model->tokenizer, fault));
+  CW_TRY(cw_tokenizer_open(pack->tokenizer, pack->tokenizer_size, &model->tokenizer, fault));
   int32_t tokens = cw_tokenizer_size(model->tokenizer);
   if ((uint32_t)tokens != model->config.vocab_size)
     return cw_fault_set(fault, CW_E_FORMAT, "the tokenizer has %d tokens, the configuration %u", tokens, model->config.vocab_size);
@@ -66,6 +62,11 @@ cw_status cw_model_open(const char *path, cw_model **out, cw_fault *fault) {
   }
   *out = model;
   return CW_OK;
+}
+
+cw_status cw_model_verify(const cw_model *model, cw_fault *fault) {
+  if (model == NULL) return cw_fault_set(fault, CW_E_ARGUMENT, "no model");
+  return cw_pack_check(model->bytes, &model->pack, fault);
 }
 
 void cw_model_close(cw_model *model) {
@@ -93,8 +94,20 @@ void cw_model_describe(const cw_model *model, cw_model_info *out) {
 }
 
 const char *cw_model_config(const cw_model *model, size_t *size) {
-  *size = model->json_size;
-  return model->json;
+  *size = model->pack.json_size;
+  return model->pack.json;
 }
 
 const cw_tokenizer *cw_model_tokenizer(const cw_model *model) { return model->tokenizer; }
+
+uint32_t cw_model_tensor_count(const cw_model *model) { return model->pack.tensor_count; }
+
+cw_status cw_model_tensor(const cw_model *model, uint32_t index, cw_tensor_info *out) {
+  static const char *const formats[] = {[CW_PACK_TABLE] = "f32", [CW_PACK_F32] = "f32", [CW_PACK_Q8] = "q8", [CW_PACK_Q4] = "q4"};
+  if (model == NULL || out == NULL || index >= model->pack.tensor_count) return CW_E_ARGUMENT;
+  cw_pack_entry entry = cw_pack_entry_at(&model->pack, index);
+  *out = (cw_tensor_info){.rank = entry.rank, .shape = {entry.shape[0], entry.shape[1], entry.shape[2]}, .size_bytes = entry.size};
+  memcpy(out->name, entry.name, sizeof out->name);
+  strncpy(out->format, formats[entry.type], sizeof out->format - 1);
+  return CW_OK;
+}
