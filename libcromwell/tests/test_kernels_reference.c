@@ -1,0 +1,232 @@
+/* test_kernels_reference.c: the scalar kernels against straightforward arithmetic in double precision on plain matrices, so that the
+ * layouts of kernels.h are checked too. Tolerances follow from the number of roundings. */
+#include "kernel_data.h"
+#include "kernels/scalar/math_scalar.h"
+
+static const cw_kernels *const K = &cw_kernels_scalar;
+static const double EPS = 5.9604644775390625e-8; /* 2^-24: half a unit in the last place of 1 */
+
+static void near(const char *name, double at, double got, double want, double tolerance) {
+  if (fabs(got - want) <= tolerance) return;
+  char message[160];
+  snprintf(message, sizeof message, "%s at %.9g is %.9g, want %.9g, tolerance %.3g", name, at, got, want, tolerance);
+  fail(message);
+}
+
+static void test_product_f32(void) {
+  enum { ROWS = 3, DEPTH = 77, OUTPUTS = 21 };
+  static float x[ROWS][DEPTH], w[OUTPUTS][DEPTH], panels[2][DEPTH][CW_PANEL], y[ROWS][OUTPUTS];
+  snprintf(what, sizeof what, "product_f32");
+  for (int add = 0; add < 2; add++) {
+    for (int k = 0; k < DEPTH; k++) {
+      for (int r = 0; r < ROWS; r++) x[r][k] = uniform(-1, 1);
+      for (int n = 0; n < OUTPUTS; n++) panels[n / CW_PANEL][k][n % CW_PANEL] = w[n][k] = uniform(-1, 1);
+    }
+    for (int r = 0; r < ROWS; r++)
+      for (int n = 0; n < OUTPUTS; n++) y[r][n] = 0.25f;
+    K->product_f32(x[0], DEPTH, ROWS, DEPTH, panels[0][0], OUTPUTS, y[0], OUTPUTS, add);
+    for (int r = 0; r < ROWS; r++)
+      for (int n = 0; n < OUTPUTS; n++) {
+        double want = add ? 0.25 : 0, size = want;
+        for (int k = 0; k < DEPTH; k++) want += (double)x[r][k] * w[n][k], size += fabs((double)x[r][k] * w[n][k]);
+        near("y", n, y[r][n], want, DEPTH * EPS * size);
+      }
+  }
+}
+
+static double value_of(uint16_t half) { return (double)bfloat_one(half); }
+
+/* Packs plain integers as kernels.h says, and multiplies them as they are. */
+static void test_products_q(int four) {
+  enum { ROWS = 3, DEPTH = 288, OUTPUTS = 37, GROUPS = 3, PANELS = 3 };
+  static int plain[OUTPUTS][DEPTH]; /* the integer weight, offset removed */
+  static uint8_t weights[PANELS * DEPTH * CW_PANEL], multipliers[PANELS * DEPTH / CW_SUB * CW_PANEL];
+  static uint16_t scales[PANELS * GROUPS * CW_PANEL];
+  static float y[ROWS][OUTPUTS];
+  snprintf(what, sizeof what, "product_%s", four ? "q4" : "q8");
+  for (size_t i = 0; i < sizeof scales / sizeof scales[0]; i++) scales[i] = draw_scale();
+  for (size_t i = 0; i < sizeof multipliers; i++) multipliers[i] = (uint8_t)(1 + below(8));
+  memset(weights, 0, sizeof weights);
+  for (size_t n = 0; n < OUTPUTS; n++)
+    for (size_t k = 0; k < DEPTH; k++) {
+      size_t p = n / CW_PANEL, j = n % CW_PANEL;
+      if (four) {
+        int nibble = (int)below(16);
+        uint8_t *byte = &weights[p * DEPTH * CW_PANEL / 2 + k / 8 * 64 + j * 4 + k % 4];
+        *byte = (uint8_t)(*byte | nibble << (k % 8 < 4 ? 0 : 4));
+        plain[n][k] = (nibble - 8) * multipliers[(p * (DEPTH / CW_SUB) + k / CW_SUB) * CW_PANEL + j];
+      } else {
+        plain[n][k] = (int)below(129) - CW_OFFSET;
+        weights[p * DEPTH * CW_PANEL + k / 4 * 64 + j * 4 + k % 4] = (uint8_t)(plain[n][k] + CW_OFFSET);
+      }
+    }
+  cw_q8_rows x = take_rows(ROWS, DEPTH, MIXED);
+  cw_q_panels w = {weights, multipliers, scales, DEPTH, OUTPUTS};
+  for (int add = 0; add < 2; add++) {
+    for (size_t i = 0; i < ROWS * OUTPUTS; i++) y[i / OUTPUTS][i % OUTPUTS] = 0.25f;
+    (four ? K->product_q4 : K->product_q8)(&x, ROWS, &w, y[0], OUTPUTS, add);
+    for (size_t r = 0; r < ROWS; r++)
+      for (size_t n = 0; n < OUTPUTS; n++) {
+        double want = add ? 0.25 : 0, size = want;
+        for (size_t k = 0; k < DEPTH; k++) {
+          size_t g = k / CW_GROUP;
+          double scale = value_of(scales[(n / CW_PANEL * GROUPS + g) * CW_PANEL + n % CW_PANEL]);
+          double term = (double)x.q[r * DEPTH + k] * x.scales[r * GROUPS + g] * plain[n][k] * scale;
+          want += term, size += fabs(term);
+        }
+        near("y", (double)n, y[r][n], want, 3 * GROUPS * EPS * size);
+      }
+  }
+  give_back_all();
+}
+
+static void test_quantise(void) {
+  enum { DEPTH = 320, GROUP = 128 };
+  snprintf(what, sizeof what, "quantise");
+  static float x[DEPTH], scales[3];
+  static int8_t q[DEPTH];
+  static int32_t sums[DEPTH / CW_SUB];
+  for (int k = 0; k < DEPTH; k++) x[k] = k / GROUP == 1 ? uniform(-1e-31f, 1e-31f) : uniform(-4, 4);
+  K->quantise(x, DEPTH, GROUP, q, scales, sums);
+  for (int k = 0; k < DEPTH; k++) near("q times scale", k, (double)q[k] * scales[k / GROUP], x[k], 0.5001 * scales[k / GROUP] + 1e-31);
+  for (int g = 0; g < 3; g++) {
+    int most = 0;
+    for (int k = g * GROUP; k < DEPTH && k < (g + 1) * GROUP; k++) most = abs(q[k]) > most ? abs(q[k]) : most;
+    near("largest q", g, most, g == 1 ? 0 : 127, 0);
+  }
+  near("scale of a group of zeros", 1, scales[1], 0, 0);
+  for (int s = 0; s < DEPTH / CW_SUB; s++) {
+    int sum = 0;
+    for (int k = 0; k < CW_SUB; k++) sum += q[s * CW_SUB + k];
+    near("sum", s, sums[s], sum, 0);
+  }
+}
+
+/* Plain keys and values of several blocks, packed by the layout of kernels.h, against the exact softmax of the same numbers. The only
+ * loss is that of weights to 15 bits: half a unit for each position, beside roundings of float32 (scores of up to 40 lose 40 eps). */
+static void test_attend(void) {
+  enum { ROWS = 5, SIZE = 96, BLOCKS = 3, POSITIONS = BLOCKS * CW_BLOCK };
+  static int key[POSITIONS][SIZE], value[POSITIONS][SIZE];
+  static uint8_t keys[BLOCKS][CW_BLOCK * SIZE], seen[ROWS];
+  static int8_t values[BLOCKS][CW_BLOCK * SIZE], q[ROWS][SIZE];
+  static float key_scales[POSITIONS], value_scales[POSITIONS], scales[ROWS], highest[ROWS], total[ROWS], out[ROWS][SIZE];
+  static int32_t sums[ROWS];
+  snprintf(what, sizeof what, "attend_q8");
+  for (size_t p = 0; p < POSITIONS; p++) {
+    size_t at = p % CW_BLOCK;
+    key_scales[p] = uniform(0.001f, 0.02f), value_scales[p] = uniform(0.001f, 0.02f);
+    for (size_t d = 0; d < SIZE; d++) {
+      key[p][d] = (int)below(129) - CW_OFFSET, value[p][d] = (int)below(255) - 127;
+      keys[p / CW_BLOCK][at / CW_PANEL * SIZE * CW_PANEL + d / 4 * 64 + at % CW_PANEL * 4 + d % 4] = (uint8_t)(key[p][d] + CW_OFFSET);
+      values[p / CW_BLOCK][(at / 2 * SIZE + d) * 2 + at % 2] = (int8_t)value[p][d];
+    }
+  }
+  static const size_t LENGTHS[ROWS] = {1, 64, 70, 150, 192};
+  for (size_t r = 0; r < ROWS; r++) {
+    scales[r] = 0.02f, highest[r] = -INFINITY;
+    for (size_t d = 0; d < SIZE; d++) q[r][d] = (int8_t)((int)below(255) - 127), sums[r] += q[r][d];
+  }
+  for (size_t b = 0; b < BLOCKS; b++) {
+    for (size_t r = 0; r < ROWS; r++) {
+      size_t left = LENGTHS[r] < b * CW_BLOCK ? 0 : LENGTHS[r] - b * CW_BLOCK;
+      seen[r] = (uint8_t)(left < CW_BLOCK ? left : CW_BLOCK);
+    }
+    cw_q8_queries queries = {q[0], scales, sums, seen, ROWS, SIZE, highest, total, out[0]};
+    cw_q8_block block = {keys[b], key_scales + b * CW_BLOCK, values[b], value_scales + b * CW_BLOCK};
+    K->attend_q8(&queries, &block);
+  }
+  for (size_t r = 0; r < ROWS; r++) {
+    double score[POSITIONS], most = -INFINITY, sum = 0, widest = 0;
+    for (size_t p = 0; p < LENGTHS[r]; p++) {
+      score[p] = 0;
+      for (size_t d = 0; d < SIZE; d++) score[p] += (double)q[r][d] * key[p][d];
+      score[p] *= (double)scales[r] * key_scales[p];
+      most = score[p] > most ? score[p] : most;
+      widest = fabs(score[p]) > widest ? fabs(score[p]) : widest;
+    }
+    for (size_t p = 0; p < LENGTHS[r]; p++) sum += exp2(score[p] - most);
+    near("highest", (double)r, highest[r], most, 4 * EPS * widest);
+    near("total", (double)r, total[r], sum, (8 * widest + 100) * EPS * sum);
+    for (size_t d = 0; d < SIZE; d++) {
+      double want = 0;
+      for (size_t p = 0; p < LENGTHS[r]; p++) want += exp2(score[p] - most) / sum * value[p][d] * value_scales[p];
+      near("out", (double)d, out[r][d] / total[r], want, 127 * 0.02 * (LENGTHS[r] * 0.5 / 32767 / sum + (8 * widest + 200) * EPS));
+    }
+  }
+}
+
+static void test_rows(void) {
+  enum { SIZE = 101 };
+  static float x[SIZE], w[SIZE], y[SIZE];
+  snprintf(what, sizeof what, "rms");
+  double squares = 0;
+  for (int i = 0; i < SIZE; i++) x[i] = uniform(-20, 20), w[i] = uniform(-2, 2), squares += (double)x[i] * x[i];
+  K->rms(x, w, 1e-6f, SIZE, y);
+  for (int i = 0; i < SIZE; i++) near("y", i, y[i], x[i] / sqrt(squares / SIZE + 1e-6) * w[i], 20 * EPS * fabs(y[i]));
+}
+
+static void test_depthwise(void) {
+  enum { CHANNELS = 5 };
+  static float data[9][CHANNELS], weight[9][CHANNELS], bias[CHANNELS], y[CHANNELS];
+  const float *taps[9];
+  snprintf(what, sizeof what, "depthwise");
+  for (int t = 0; t < 9; t++) {
+    taps[t] = t % 3 == 2 ? NULL : data[t];
+    for (int c = 0; c < CHANNELS; c++) data[t][c] = uniform(-2, 2), weight[t][c] = uniform(-1, 1), bias[c] = uniform(-1, 1);
+  }
+  K->depthwise(taps, weight[0], bias, CHANNELS, y);
+  for (int c = 0; c < CHANNELS; c++) {
+    double want = bias[c], size = fabs(want);
+    for (int t = 0; t < 9; t++)
+      if (t % 3 != 2) want += (double)data[t][c] * weight[t][c], size += fabs((double)data[t][c] * weight[t][c]);
+    near("y", c, y[c], want, 9 * EPS * size);
+  }
+}
+
+/* Within a few units in the last place of libm. */
+static void test_functions(void) {
+  snprintf(what, sizeof what, "functions");
+  for (int i = 0; i < 20000; i++) {
+    float x = uniform(-30, 30) * (i % 4 == 0 ? 0.001f : 1), y;
+    double few = 8 * EPS;
+    y = x, K->sigmoid(&y, 1);
+    near("sigmoid", x, y, 1 / (1 + exp(-(double)x)), few * y);
+    y = x, K->silu(&y, 1);
+    near("silu", x, y, x / (1 + exp(-(double)x)), few * fabs(y));
+    float gate = x, up = 1.5f;
+    K->silu_mul(&gate, &up, 1);
+    near("silu_mul", x, gate, 1.5 * x / (1 + exp(-(double)x)), few * fabs(gate));
+    y = x, K->softcap(&y, 1, 15.0f);
+    near("softcap", x, y, 15 * tanh((double)x / 15), few * fabs(y));
+    y = x, K->gelu(&y, 1);
+    near("gelu", x, y, 0.5 * x * (1 + tanh(0.7978845608 * (x + 0.044715 * (double)x * x * x))), few * (fabs(y) + 1e-2));
+    y = x * 2.9f, K->exp(&y, 1);
+    near("exp", x * 2.9f, y, exp((double)(x * 2.9f)), few * y);
+    x = uniform(-126, 0) * (i % 4 == 0 ? 0.001f : 1);
+    near("exp2", x, exp2_one(x), exp2(x), 4e-7 * exp2(x));
+  }
+  near("exp2", 0, exp2_one(0.0f), 1, 0);
+  near("exp2", -126, exp2_one(-126.0f), exp2(-126), 0);
+  near("exp2", -127, exp2_one(-127.0f), 0, 0);
+  near("exp2", -INFINITY, exp2_one(-INFINITY), 0, 0);
+  float far[4] = {-1e30f, 1e30f, -INFINITY, -88.0f};
+  K->sigmoid(far, 2);
+  near("sigmoid", -1e30, far[0], 0, 1e-30);
+  near("sigmoid", 1e30, far[1], 1, 0);
+  K->exp(far + 2, 2);
+  near("exp", -INFINITY, far[2], 0, 0);
+  near("exp", -88, far[3], 0, 0);
+}
+
+int main(void) {
+  test_product_f32();
+  test_products_q(0);
+  test_products_q(1);
+  test_quantise();
+  test_attend();
+  test_rows();
+  test_depthwise();
+  test_functions();
+  printf("test_kernels_reference: %d failures\n", failures);
+  return failures != 0;
+}
