@@ -5,6 +5,8 @@
 
 #include "kernels/kernels.h"
 
+void cw_product_f32_avx2(const float *x, size_t x_stride, size_t rows, size_t depth, const float *panels, size_t outputs, float *y,
+                         size_t y_stride, int add);
 void cw_depthwise_avx2(const float *const taps[9], const float *weight, const float *bias, size_t channels, float *y);
 void cw_rms_avx2(const float *x, const float *weight, float eps, size_t size, float *y);
 void cw_exp_avx2(float *x, size_t size);

@@ -1,0 +1,93 @@
+/* product_f32_avx2.c: products of float32 rows with panels.
+ *
+ * A tile of rows x outputs keeps its sums in registers: each needs 8 chains at least (two FMA units, 4 cycles of latency). The depth is
+ * cut into pieces so that one of a panel (16 KiB) stays in L1 while all rows pass over it; sums wait in y between pieces, which keeps
+ * the chain of kernels.h since storing a float32 rounds nothing. One to three rows take several panels at once. */
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/avx2/kernels_avx2.h"
+
+enum { PIECE = 256, ROWS_MOST = 6, AHEAD = 512 /* floats: 2 KiB, half a page */ };
+
+typedef struct {
+  const float *x, *panels;
+  size_t x_stride, depth, panel_stride; /* depth: of this piece; panel_stride: from a panel to the next */
+  float *y;
+  size_t y_stride;
+  int add;
+} job;
+
+/* y[ROWS, 16 PANELS] of one piece; ROWS * PANELS <= 6. */
+static inline __attribute__((always_inline)) void tile(const job *j, const int rows, const int panels) {
+  const float *x = j->x, *w = j->panels;
+  const size_t x_stride = j->x_stride, panel_stride = j->panel_stride, depth = j->depth;
+  __m256 sum[ROWS_MOST * 2];
+#pragma GCC unroll 12
+  for (int i = 0; i < rows * panels * 2; i++) {
+    const float *y = j->y + (size_t)(i / (panels * 2)) * j->y_stride + (size_t)(i % (panels * 2)) * 8;
+    sum[i] = j->add ? _mm256_loadu_ps(y) : _mm256_setzero_ps();
+  }
+#pragma GCC unroll 4
+  for (size_t k = 0; k < depth; k++) {
+#pragma GCC unroll 4
+    for (int p = 0; p < panels; p++) {
+      const float *at = w + (size_t)p * panel_stride + k * CW_PANEL;
+      if (rows < 4) _mm_prefetch((const char *)(at + AHEAD), _MM_HINT_T0);
+      __m256 low = _mm256_loadu_ps(at), high = _mm256_loadu_ps(at + 8);
+#pragma GCC unroll 6
+      for (int r = 0; r < rows; r++) {
+        __m256 value = _mm256_broadcast_ss(x + (size_t)r * x_stride + k);
+        sum[(r * panels + p) * 2] = _mm256_fmadd_ps(value, low, sum[(r * panels + p) * 2]);
+        sum[(r * panels + p) * 2 + 1] = _mm256_fmadd_ps(value, high, sum[(r * panels + p) * 2 + 1]);
+      }
+    }
+  }
+#pragma GCC unroll 12
+  for (int i = 0; i < rows * panels * 2; i++)
+    _mm256_storeu_ps(j->y + (size_t)(i / (panels * 2)) * j->y_stride + (size_t)(i % (panels * 2)) * 8, sum[i]);
+}
+
+/* One panel, or as many as fit beside few rows: returns how many of `panels`. */
+static size_t tile_of(const job *j, size_t rows, size_t panels) {
+  switch (rows) {
+    case 1:
+      if (panels >= 4) return tile(j, 1, 4), 4;
+      return tile(j, 1, 1), 1;
+    case 2:
+      if (panels >= 3) return tile(j, 2, 3), 3;
+      return tile(j, 2, 1), 1;
+    case 3:
+      if (panels >= 2) return tile(j, 3, 2), 2;
+      return tile(j, 3, 1), 1;
+    case 4: return tile(j, 4, 1), 1;
+    case 5: return tile(j, 5, 1), 1;
+    default: return tile(j, 6, 1), 1;
+  }
+}
+
+/* A panel of which only `width` outputs are wanted goes through a padded copy of y. */
+static void tile_part(const job *j, size_t rows, size_t width) {
+  float padded[ROWS_MOST * CW_PANEL] = {0};
+  job part = *j;
+  part.y = padded, part.y_stride = CW_PANEL;
+  for (size_t r = 0; r < rows; r++) memcpy(padded + r * CW_PANEL, j->y + r * j->y_stride, width * sizeof(float));
+  tile_of(&part, rows, 1);
+  for (size_t r = 0; r < rows; r++) memcpy(j->y + r * j->y_stride, padded + r * CW_PANEL, width * sizeof(float));
+}
+
+void cw_product_f32_avx2(const float *x, size_t x_stride, size_t rows, size_t depth, const float *panels, size_t outputs, float *y,
+                         size_t y_stride, int add) {
+  size_t whole = outputs / CW_PANEL, tiles = (rows + ROWS_MOST - 1) / ROWS_MOST;
+  for (size_t k = 0; k < depth; k += PIECE) {
+    size_t piece = depth - k < PIECE ? depth - k : PIECE;
+    for (size_t p = 0, used = 1; p * CW_PANEL < outputs; p += used)
+      for (size_t t = 0; t < tiles; t++) { /* rows split evenly: no tile is left with a single one */
+        size_t r = rows * t / tiles, count = rows * (t + 1) / tiles - r;
+        job j = {x + r * x_stride + k, panels + p * depth * CW_PANEL + k * CW_PANEL, x_stride, piece, depth * CW_PANEL,
+                 y + r * y_stride + p * CW_PANEL, y_stride, add || k > 0};
+        if (p == whole) tile_part(&j, count, outputs % CW_PANEL);
+        else used = tile_of(&j, count, tiles > 1 ? 1 : whole - p);
+      }
+  }
+}
