@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import gc
+import mmap
 import struct
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from cromwell.contract.prompt import SPECIAL_TOKENS
 
 IMAGE = SPECIAL_TOKENS.index("<IMAGE>")
 IDS = [300 + i * 37 % 200 for i in range(150)]
+HUGE = (1 << 32) - 1
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,18 @@ def logits(session: binding.Session) -> bytes:
     return bytes(session.logits())
 
 
+def aligned(data: bytes | memoryview) -> memoryview:
+    """A copy of `data` that begins at a page."""
+    room = mmap.mmap(-1, max(1, len(data)))
+    room[:len(data)] = bytes(data)
+    return memoryview(room)[:len(data)]
+
+
+def off_by(data: memoryview, shift: int) -> memoryview:
+    """A copy of `data` that begins `shift` bytes after a page does."""
+    return aligned(bytes(shift) + bytes(data))[shift:]
+
+
 def sampler(model: binding.Model, **options: object) -> binding.Sampler:
     return binding.Sampler(model.info.vocab_size, 256, **options)
 
@@ -56,7 +70,7 @@ def refusal(status: int, call, *arguments) -> str:
 
 
 def test_machine():
-    assert binding.version() and binding.isa_name() in ("scalar", "avx2") and 1 <= binding.threads_default() <= 64
+    assert binding.version() and binding.isa_name() in ("scalar", "avx2", "avx512vnni") and 1 <= binding.threads_default() <= 64
     best = binding.isa_name()
     binding.isa_select("scalar")
     assert binding.isa_name() == "scalar"
@@ -89,10 +103,16 @@ def test_models_that_are_none(tmp_path, model_pack):
     (tmp_path / "bad.cwm").write_bytes(b"not a model" * 100)
     refusal(binding.STATUS_FORMAT, binding.Model, tmp_path / "bad.cwm")
     refusal(binding.STATUS_ARGUMENT, binding.Model, "a\0b")
-    data = bytearray(model_pack.read_bytes())
-    data[len(data) // 2] ^= 1
-    (tmp_path / "flipped.cwm").write_bytes(data)
-    refusal(binding.STATUS_CHECKSUM, binding.Model, tmp_path / "flipped.cwm")
+    sound = model_pack.read_bytes()
+    for at in (20, 100, 400):  # header, section table, configuration text
+        (tmp_path / "flipped.cwm").write_bytes(sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1:])
+        refusal(binding.STATUS_CHECKSUM, binding.Model, tmp_path / "flipped.cwm")
+    at = len(sound) // 2  # numbers of a tensor, which opening does not read
+    (tmp_path / "flipped.cwm").write_bytes(sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1:])
+    with binding.Model(tmp_path / "flipped.cwm") as model:
+        assert "flipped.cwm" in refusal(binding.STATUS_CHECKSUM, model.verify)
+    with binding.Model(model_pack) as model:
+        model.verify()
 
 
 @given(st.binary(max_size=300))
@@ -201,26 +221,151 @@ def test_wrong_use_of_sessions(model):
     refusal(binding.STATUS_ARGUMENT, session.rewind, -1)
     for first, count in ((0, 5), (4, 1), (-1, 1), (0, -1), (1 << 40, 1), (0, 1 << 40)):
         refusal(binding.STATUS_ARGUMENT, session.joint, first, count)
-        refusal(binding.STATUS_ARGUMENT, session.export, first, count)
-    assert session.joint(0, 0) == session.export(0, 0) == b""
+    assert session.joint(0, 0) == b""
+    for index in (0, -1, 1 << 25, HUGE, 1 << 40):
+        refusal(binding.STATUS_ARGUMENT, session.block, index)
+    for count in (0, -1, 5, 65, HUGE, 1 << 40):
+        refusal(binding.STATUS_ARGUMENT, session.logits_rows, count)
     refusal(binding.STATUS_ARGUMENT, session.feed_image, b"short", 1, 1)
     refusal(binding.STATUS_ARGUMENT, session.feed_image, b"", 0, 0)
 
 
-def test_states_are_restored_exactly(model):
+def test_blocks_are_attached_exactly(model):
     source = fed(model)
-    state = source.export(0, 100)
-    assert len(state) == 100 * model.info.state_bytes_per_token
+    blocks = [source.block(0), source.block(1)]
+    assert all(len(block) == source.block_bytes == model.info.block_bytes and block.readonly for block in blocks)
+    assert source.block_tokens == 64 and bytes(blocks[0]) != bytes(blocks[1])
     target = binding.Session(model, 256)
-    target.restore(IDS[:60], state[:60 * model.info.state_bytes_per_token])
-    target.restore(IDS[60:100], memoryview(state)[60 * model.info.state_bytes_per_token:])
-    target.feed(IDS[100:])
-    assert logits(target) == logits(source) and target.export(0, 150) == source.export(0, 150)
-    with pytest.raises(CromwellError):
-        target.restore(IDS[:2], state[:7])
-    assert target.length == 150
+    target.attach(IDS[:64], blocks[0])
+    target.attach(array.array("i", IDS[64:128]), aligned(blocks[1]))
+    assert target.joint(0, 128) == source.joint(0, 128) and logits(target) == logits(fed(model, IDS[:128]))
+    target.feed(IDS[128:])
+    assert logits(target) == logits(source) and target.joint(0, 150) == source.joint(0, 150)
+    assert [bytes(target.block(i)) for i in range(2)] == [bytes(block) for block in blocks]
     assert len(source.joint(3, 5)) == 4 * 5 * model.info.joint_size
     assert source.joint(3, 5) == source.joint(0, 10)[4 * 3 * model.info.joint_size:4 * 8 * model.info.joint_size]
+
+
+def test_blocks_that_are_none(model):
+    """Each is refused, and the session stays as it was."""
+    source, target, small = fed(model), binding.Session(model, 256), binding.Session(model, 63)
+    first, second = (aligned(source.block(i)) for i in range(2))
+    argument, form = binding.STATUS_ARGUMENT, binding.STATUS_FORMAT
+    cases = [(argument, IDS[:63], first), (argument, IDS[:65], first), (argument, [], first), (argument, [-1, *IDS[1:64]], first),
+             (argument, [1 << 40, *IDS[1:64]], first), (argument, [model.info.vocab_size, *IDS[1:64]], first),
+             (argument, IDS[:64], first[:-64]), (argument, IDS[:64], b""), (argument, IDS[:64], aligned(bytes(first) + bytes(64))),
+             (argument, IDS[:64], off_by(first, 1)), (argument, IDS[:64], off_by(first, 32)),
+             (form, [IDS[0] + 1, *IDS[1:64]], first), (form, IDS[64:128], second), (form, IDS[:64], second),
+             (form, IDS[:64], aligned(bytes(len(first)))), (form, IDS[:64], aligned(b"\xff" * len(first)))]  # fmt: skip
+    for status, ids, block in cases:
+        refusal(status, target.attach, ids, block)
+        assert target.length == 0
+    for at in range(8 + 4 + 4 + 4 * 64):  # every byte of what says whose block it is
+        damaged = bytearray(first)
+        damaged[at] ^= 1
+        refusal(form, target.attach, IDS[:64], aligned(damaged))
+    refusal(form, binding.Session(model, 256, guidance=False).attach, IDS[:64], first)
+    refusal(binding.STATUS_CAPACITY, small.attach, IDS[:64], first)
+    target.feed(IDS[:1])
+    refusal(argument, target.attach, IDS[64:128], second)
+    target.rewind(0)
+    target.attach(IDS[:64], first)
+    assert logits(target) == logits(fed(model, IDS[:64]))
+
+
+def test_blocks_of_another_model_are_none(model, other_pack):
+    ids = IDS[:64]
+    with binding.Model(other_pack) as other, binding.Session(other, 64) as source, binding.Session(model, 64) as target:
+        source.feed(ids)
+        status = binding.STATUS_FORMAT if source.block_bytes == target.block_bytes else binding.STATUS_ARGUMENT
+        refusal(status, target.attach, ids, source.block(0))
+        same_size = bytes(source.block(0)) + bytes(target.block_bytes)
+        refusal(binding.STATUS_FORMAT, target.attach, ids, aligned(same_size[:target.block_bytes]))
+        for call in (target.share, lambda session, _count: binding.feed_each([target, session], [300, 300])):
+            refusal(binding.STATUS_ARGUMENT, call, source, 64)
+        target.feed(ids)
+        refusal(binding.STATUS_ARGUMENT, binding.logits_each, [target, source])
+
+
+def test_sessions_take_from_one_another(model):
+    source = fed(model, IDS[:100])
+    for count in (101, -1, HUGE, 1 << 40):
+        refusal(binding.STATUS_ARGUMENT, binding.Session(model, 256).share, source, count)
+    refusal(binding.STATUS_ARGUMENT, source.share, source, 10)
+    refusal(binding.STATUS_ARGUMENT, fed(model, IDS[:1]).share, source, 10)
+    refusal(binding.STATUS_ARGUMENT, binding.Session(model, 256, guidance=False).share, source, 10)
+    refusal(binding.STATUS_CAPACITY, binding.Session(model, 99).share, source, 100)
+    target = binding.Session(model, 256)
+    target.share(source, 0)
+    target.share(source, 90)  # still empty, so it may
+    target.feed(IDS[90:])
+    assert logits(target) == logits(fed(model)) and logits(source) == logits(fed(model, IDS[:100]))
+
+
+def test_several_sessions_in_one_call(model):
+    sessions = [fed(model, IDS[:count]) for count in (5, 64, 100)]
+    alone = [fed(model, [*IDS[:count], 310]) for count in (5, 64, 100)]
+    binding.feed_each(sessions, array.array("i", [310] * 3))
+    together = binding.logits_each(sessions)
+    assert together.format == "f" and len(together) == 3 * model.info.vocab_size
+    assert bytes(together) == b"".join(logits(session) for session in alone)
+    rows = sessions[1].logits_rows(2)
+    assert rows.format == "f" and bytes(rows) == logits(fed(model, IDS[:64])) + logits(alone[1])
+    refusal(binding.STATUS_ARGUMENT, binding.feed_each, sessions[:2], [310])
+    refusal(binding.STATUS_ARGUMENT, binding.feed_each, [sessions[0]] * 2, [310] * 2)
+    refusal(binding.STATUS_ARGUMENT, binding.feed_each, sessions * 22, [310] * 66)
+    refusal(binding.STATUS_ARGUMENT, binding.feed_each, sessions, [310, 310, model.info.vocab_size])
+    refusal(binding.STATUS_ARGUMENT, binding.logits_each, [])
+    refusal(binding.STATUS_ARGUMENT, binding.logits_each, sessions * 22)
+    refusal(binding.STATUS_ARGUMENT, binding.logits_each, [*sessions, binding.Session(model, 8)])
+    binding.feed_each([], [])
+    sessions[2].close()
+    assert "after close" in refusal(binding.STATUS_ARGUMENT, binding.feed_each, sessions, [310] * 3)
+    assert "after close" in refusal(binding.STATUS_ARGUMENT, binding.logits_each, sessions)
+    assert [session.length for session in sessions[:2]] == [6, 65]
+
+
+def test_what_a_session_uses_stays(model):
+    """A block and a session that another one uses live as long as that; closed by hand, they end its use instead of the process."""
+    source = fed(model)
+    want, block, alive = logits(source), source.block(0), weakref.ref(source)
+    del source
+    gc.collect()
+    assert alive() is not None, "the view of its block keeps it"
+    target = binding.Session(model, 256)
+    target.attach(IDS[:64], block)
+    del block
+    gc.collect()
+    target.feed(IDS[64:])
+    assert alive() is not None and logits(target) == want
+    sharing = binding.Session(model, 256)
+    sharing.share(target, 150)
+    middle = weakref.ref(target)
+    del target
+    gc.collect()
+    assert middle() is not None and alive() is not None and logits(sharing) == want
+    middle().close()
+    for call in (sharing.logits, lambda: sharing.feed([300]), lambda: binding.feed_each([sharing], [300]), lambda: sharing.block(0)):
+        assert "after close" in refusal(binding.STATUS_ARGUMENT, call)
+    sharing.close()
+    sharing = call = None
+    gc.collect()
+    assert middle() is None and alive() is None
+
+
+def test_a_mapped_block_outlives_its_file(model, tmp_path):
+    """The cache may drop or replace an entry that a session uses in place."""
+    cache = Cache(str(tmp_path))
+    feed_prompt(binding.Session(model, 256), IDS, [], cache, model.fingerprint)
+    session = binding.Session(model, 256)
+    assert feed_prompt(session, IDS, [], cache, model.fingerprint) == PrefixUse(128, 0)
+    for path in tmp_path.rglob("*"):
+        if len(path.name) == 64:
+            path.unlink()
+    gc.collect()
+    session.rewind(130)
+    session.feed(IDS[130:])
+    assert logits(session) == logits(fed(model))
 
 
 @pytest.mark.parametrize("picture", [False, True])
@@ -233,7 +378,7 @@ def test_prefix_states_hot_and_cold(model, tmp_path, picture):
     for cache, use in ((Cache(None), PrefixUse(0, 0)), (kept, PrefixUse(0, 128)), (kept, PrefixUse(128, 0))):
         with binding.Session(model, 256, max_tiles=1) as session:
             assert feed_prompt(session, ids, [pixels] if picture else [], cache, model.fingerprint) == use
-            found.append((logits(session), session.joint(0, len(ids)), session.export(0, 128)))
+            found.append((logits(session), session.joint(0, len(ids)), bytes(session.block(0)), bytes(session.block(1))))
     assert found[0] == found[1] == found[2]
     with binding.Session(model, 256, max_tiles=1, guidance=False) as session:
         assert feed_prompt(session, ids, [pixels] if picture else [], Cache(str(tmp_path)), model.fingerprint).restored_tokens == 0
@@ -261,8 +406,10 @@ def test_trace_reports_and_raises(model):
         raise Stop
 
     session.trace(fail)
-    with pytest.raises(Stop):
-        session.feed(IDS[5:7])
+    for call in (lambda: session.feed(IDS[5:7]), session.logits, lambda: binding.feed_each([session], [300]),
+                 lambda: binding.logits_each([session])):  # fmt: skip
+        with pytest.raises(Stop):
+            call()
     session.trace(None)
     session.rewind(5)
     session.feed(IDS[5:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -12,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cromwell.binding import checksum64
+from cromwell.binding._native import ffi
 from cromwell.contract import cache as module
 from cromwell.contract import settings
-from cromwell.contract.cache import Cache, content_key
+from cromwell.contract.cache import HEADER_BYTES, Cache, content_key
 
 
 def key(number: int) -> str:
@@ -65,6 +68,32 @@ def test_every_damaged_byte_is_a_miss_and_replaced(tmp_path):
         assert found(cache, 0) is None
     path.write_bytes(sound + b"\0")
     assert found(cache, 0) is None
+
+
+def test_an_entry_is_a_header_and_the_data(tmp_path):
+    """Magic, size, checksum of the data, key, and a checksum over these; the data begin where a kernel may read them."""
+    data = bytes(range(200))
+    Cache(str(tmp_path)).put("test", key(0), data)
+    head = b"cwcache2" + struct.pack("<QQ", len(data), checksum64(data)) + bytes.fromhex(key(0))
+    assert entries(tmp_path)[0].read_bytes() == head + struct.pack("<Q", checksum64(head)) + data
+    mapped = Cache(str(tmp_path)).get("test", key(0))
+    assert int(ffi.cast("uintptr_t", ffi.from_buffer(mapped))) % 64 == 0
+
+
+def test_every_part_of_the_header_counts(tmp_path):
+    """Also under a checksum of the header that fits."""
+    cache, data = Cache(str(tmp_path)), b"some data"
+    cache.put("test", key(0), data)
+    path = entries(tmp_path)[0]
+    sound = path.read_bytes()[:HEADER_BYTES - 8]
+    parts = {"magic": b"cwcache1" + sound[8:], "size": sound[:8] + struct.pack("<Q", len(data) + 1) + sound[16:],
+             "no size": sound[:8] + bytes(8) + sound[16:], "checksum": sound[:16] + struct.pack("<Q", checksum64(b"other")) + sound[24:],
+             "key": sound[:24] + bytes.fromhex(key(1))}
+    for part, head in {"sound": sound, **parts}.items():
+        assert len(head) == HEADER_BYTES - 8
+        path.write_bytes(head + struct.pack("<Q", checksum64(head)) + data)
+        assert (found(cache, 0) == data) == (part == "sound"), part
+        assert path.exists() == (part == "sound"), part
 
 
 def test_an_entry_under_another_name_is_a_miss(tmp_path):

@@ -177,7 +177,8 @@ def test_a_picture_sees_attached_text_as_computed_text(model) -> None:
 
 def test_blocks_of_other_tokens_places_and_guidance_are_refused(model) -> None:
     ids = text(VOCABULARY, 128)
-    with binding.Session(model, 128) as source, binding.Session(model, 128) as session, binding.Session(model, 128, guidance=False) as unguided:
+    session, unguided = binding.Session(model, 128), binding.Session(model, 128, guidance=False)
+    with binding.Session(model, 128) as source, session, unguided:
         source.feed(ids)
         first, second = source.block(0), source.block(1)
         for wrong_ids, wrong in (([ids[0] + 1, *ids[1:64]], first), (ids[64:], second)):

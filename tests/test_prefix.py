@@ -9,19 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cromwell.contract.cache import Cache
+from cromwell.binding._native import ffi
+from cromwell.contract.cache import HEADER_BYTES, Cache
 from cromwell.contract.prefix import BLOCK_TOKENS, IMAGE_ID, Pixels, PrefixUse, feed_prompt
 
 
 class FakeSession:
     """Stands for a causal model: the state of a token is a hash over everything up to it. Refuses what the engine refuses."""
 
-    state_bytes_per_token = 32
+    block_bytes = 64 + 32 * BLOCK_TOKENS  # a hash of what the engine's header holds, then the states
 
     def __init__(self, guidance: bool = True, model: str = "m"):
         self.guidance, self.chain = guidance, f"{model} {guidance}".encode()
         self.states: list[bytes] = []
+        self.ids: list[int] = []
         self.pending, self.first_image, self.fed = b"", None, 0
+        self.attached: list[memoryview] = []
 
     @property
     def length(self) -> int:
@@ -35,6 +38,7 @@ class FakeSession:
                 self.first_image = self.length if self.first_image is None else self.first_image
             before = self.states[-1] if self.states else self.chain
             self.states.append(blake2b(before + token.to_bytes(4, "little") + self.pending, digest_size=32).digest())
+            self.ids.append(token)
             self.pending = b""
             self.fed += 1
 
@@ -42,13 +46,22 @@ class FakeSession:
         assert not self.pending
         self.pending = tiles + bytes([rows, cols])
 
-    def export(self, first, count):
-        assert first + count <= self.length and (self.first_image is None or first + count <= self.first_image)
-        return b"".join(self.states[first:first + count])
+    def _header(self, index, ids):
+        return blake2b(self.chain + bytes(array("i", [index, *ids]))).digest()
 
-    def restore(self, ids, state):
-        assert len(state) == 32 * len(ids)
-        self.states += [bytes(state[32 * i:32 * i + 32]) for i in range(len(ids))]
+    def block(self, index):
+        first, end = index * BLOCK_TOKENS, (index + 1) * BLOCK_TOKENS
+        assert 0 <= first and end <= self.length and (self.first_image is None or end <= self.first_image)
+        return memoryview(self._header(index, self.ids[first:end]) + b"".join(self.states[first:end]))
+
+    def attach(self, ids, block):
+        assert len(ids) == BLOCK_TOKENS and self.length % BLOCK_TOKENS == 0 and self.first_image is None and not self.pending
+        assert len(block) == self.block_bytes and block.readonly
+        assert int(ffi.cast("uintptr_t", ffi.from_buffer(block))) % 64 == 0, "used in place, so it must be aligned"
+        assert bytes(block[:64]) == self._header(self.length // BLOCK_TOKENS, ids), "a block of other tokens or of another place"
+        self.attached.append(block)
+        self.states += [bytes(block[at : at + 32]) for at in range(64, len(block), 32)]
+        self.ids += ids
 
 
 def fed(ids, cache, images=(), guidance=True, model="m"):
@@ -62,6 +75,7 @@ def fed(ids, cache, images=(), guidance=True, model="m"):
         plain.feed([token])
     assert session.states == plain.states
     assert session.fed == len(ids) - use.restored_tokens >= 1
+    assert len(session.attached) * BLOCK_TOKENS == use.restored_tokens
     return use
 
 
@@ -103,9 +117,9 @@ def test_model_and_guidance_do_not_share_states(tmp_path):
 def test_a_damaged_block_ends_the_restored_part_and_is_replaced(tmp_path):
     cache = Cache(str(tmp_path))
     fed(prompt(400), cache)
-    blocks = {path.read_bytes(): path for path in tmp_path.rglob("*") if len(path.name) == 64}
-    second = next(path for data, path in blocks.items()
-                  if data[64:] == b"".join(_states(prompt(400))[BLOCK_TOKENS:2 * BLOCK_TOKENS]))
+    session = FakeSession()
+    session.feed(prompt(400))
+    second = next(path for path in tmp_path.rglob("*") if len(path.name) == 64 and path.read_bytes()[HEADER_BYTES:] == session.block(1))
     data = bytearray(second.read_bytes())
     data[100] ^= 1
     second.write_bytes(data)
@@ -119,12 +133,6 @@ def test_states_of_another_size_are_not_restored(tmp_path, monkeypatch):
     keep = cache.get
     monkeypatch.setattr(cache, "get", lambda space, key: keep(space, key)[:-1])
     assert fed(prompt(100), cache).restored_tokens == 0
-
-
-def _states(ids):
-    session = FakeSession()
-    session.feed(ids)
-    return session.states
 
 
 def test_wrong_use_is_refused():

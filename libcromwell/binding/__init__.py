@@ -300,16 +300,18 @@ class Session(_Handle):
         _check(lib.cw_session_open(model._open(), options, out, fault), fault)
         super().__init__(out[0], lib.cw_session_close)
         self.model, self.guidance = model, bool(guidance)  # the handle points into the model
-        self._info, self._trace, self._kept = model.info, None, []
+        self._info, self._trace, self._kept, self._sources = model.info, None, [], []
 
     def _open(self) -> Any:
         self.model._open()
+        for source in self._sources:
+            source._open()
         return super()._open()
 
     def close(self) -> None:
         """Frees the handle; a second call does nothing."""
         super().close()
-        self._trace, self._kept = None, []
+        self._trace, self._kept, self._sources = None, [], []
 
     @property
     def block_tokens(self) -> int:
@@ -349,7 +351,7 @@ class Session(_Handle):
     def logits_rows(self, count: int) -> memoryview:
         """Logits of the last `count` tokens (64 at most), [count * vocab_size] floats; valid until the next call on this session."""
         out = ffi.new("float **")
-        _check(lib.cw_session_logits_rows(self._open(), _unsigned(count), out))
+        self._traced(lib.cw_session_logits_rows(self._open(), _unsigned(count), out))
         return memoryview(ffi.buffer(out[0], 4 * count * self._info.vocab_size)).cast("B").cast("f")
 
     def rewind(self, length: int) -> None:
@@ -369,7 +371,8 @@ class Session(_Handle):
         CromwellError for a block that is not complete or follows a picture."""
         out = ffi.new("void **")
         _check(lib.cw_session_block(self._open(), _unsigned(index), out))
-        return memoryview(ffi.buffer(out[0], self.block_bytes)).toreadonly()
+        states = ffi.gc(out[0], lambda _states, _session=self: None)  # frees nothing: the view keeps the session
+        return memoryview(ffi.buffer(states, self.block_bytes)).toreadonly()
 
     def attach(self, ids: Sequence[int], block: bytes | memoryview) -> None:
         """Appends 64 tokens with their states, which are used in place and kept alive; `block` is 64-byte aligned.
@@ -384,7 +387,7 @@ class Session(_Handle):
         """An empty session takes the first `count` tokens of another, pictures included, and uses their states in place; the other must
         not be rewound below them while this one is open."""
         _check(lib.cw_session_share(self._open(), other._open(), _unsigned(count)))
-        self._kept.append(other)
+        self._sources.append(other)
 
     def trace(self, function: TraceFunction | None) -> None:
         """Calls `function` with every intermediate result while feeding; None ends it. An exception in it ends the feeding call."""
@@ -406,13 +409,18 @@ def feed_each(sessions: Sequence[Session], ids: Sequence[int]) -> None:
     """Feeds one token to each of the sessions, all different and of one model, in one pass."""
     if len(sessions) != len(ids):
         raise CromwellError(STATUS_ARGUMENT, f"{len(ids)} tokens for {len(sessions)} sessions")
-    _check(lib.cw_session_feed_each(ffi.new("cw_session *[]", [session._open() for session in sessions]), _ids(ids), len(sessions)))
+    handles = [session._open() for session in sessions]
+    status = lib.cw_session_feed_each(ffi.new("cw_session *[]", handles), _ids(ids), len(handles))
+    if handles:
+        sessions[0]._traced(status)
 
 
 def logits_each(sessions: Sequence[Session]) -> memoryview:
     """Logits of the last token of each session, [len(sessions) * vocab_size] floats; valid until the next call on the first."""
-    out = ffi.new("float **")
-    _check(lib.cw_session_logits_each(ffi.new("cw_session *[]", [session._open() for session in sessions]), len(sessions), out))
+    if not sessions:
+        raise CromwellError(STATUS_ARGUMENT, "logits of no session")
+    handles, out = [session._open() for session in sessions], ffi.new("float **")
+    sessions[0]._traced(lib.cw_session_logits_each(ffi.new("cw_session *[]", handles), len(handles), out))
     return memoryview(ffi.buffer(out[0], 4 * len(sessions) * sessions[0]._info.vocab_size)).cast("B").cast("f")
 
 
