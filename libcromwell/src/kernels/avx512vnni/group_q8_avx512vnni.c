@@ -61,8 +61,7 @@ INLINE void tile(const size_t ROWS, const size_t PANELS, const int ASK, const cw
   const float *scales = t->scales + row * groups, *scales3 = scales + 3 * groups;
 #pragma GCC unroll 4
   for (size_t p = 0; p < PANELS; p++, halves += groups * CW_PANEL) {
-    __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)halves);
-    __m512 scale = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+    __m512 scale = cw_scales_avx512vnni(halves);
 #pragma GCC unroll 6
     for (size_t r = 0; r < ROWS; r++) {
       float *at = waiting + r * CW_WIDTH + p * CW_PANEL;
@@ -112,17 +111,14 @@ void cw_group_q8_avx512vnni(const cw_group_q8 *group) {
   four_panels[small](group, row, group->rows, 0);
 }
 
-/* The outputs wanted of a panel, of which `left` are left. */
-static inline __mmask16 wanted(size_t left) { return left < CW_PANEL ? (__mmask16)((1u << left) - 1) : (__mmask16)0xffff; }
-
 void cw_fetch_sums_avx512vnni(const float *y, size_t y_stride, size_t rows, size_t outputs, float *waiting) {
   for (size_t r = 0; r < rows; r++)
     for (size_t n = 0; n < outputs; n += CW_PANEL)
-      _mm512_storeu_ps(waiting + r * CW_WIDTH + n, _mm512_maskz_loadu_ps(wanted(outputs - n), y + r * y_stride + n));
+      _mm512_storeu_ps(waiting + r * CW_WIDTH + n, _mm512_maskz_loadu_ps(cw_wanted_avx512vnni(outputs - n), y + r * y_stride + n));
 }
 
 void cw_put_sums_avx512vnni(const float *waiting, size_t rows, size_t outputs, float *y, size_t y_stride) {
   for (size_t r = 0; r < rows; r++)
     for (size_t n = 0; n < outputs; n += CW_PANEL)
-      _mm512_mask_storeu_ps(y + r * y_stride + n, wanted(outputs - n), _mm512_loadu_ps(waiting + r * CW_WIDTH + n));
+      _mm512_mask_storeu_ps(y + r * y_stride + n, cw_wanted_avx512vnni(outputs - n), _mm512_loadu_ps(waiting + r * CW_WIDTH + n));
 }

@@ -32,6 +32,17 @@ typedef struct {
 /* Adds the products of the group to `waiting`. */
 void cw_group_q8_avx512vnni(const cw_group_q8 *group);
 
+/* Scales of one panel as floats. */
+static inline __m512 cw_scales_avx512vnni(const uint16_t *scales) {
+  __m256i halves = _mm256_loadu_si256((const __m256i *)(const void *)scales);
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+
+/* The outputs wanted of a panel, when `left` are left from it on. */
+static inline __mmask16 cw_wanted_avx512vnni(size_t left) {
+  return left < CW_PANEL ? (__mmask16)((1u << left) - 1) : (__mmask16)0xffff;
+}
+
 /* Between y and the waiting sums: rows of `outputs` floats, at most 64. */
 void cw_fetch_sums_avx512vnni(const float *y, size_t y_stride, size_t rows, size_t outputs, float *waiting);
 void cw_put_sums_avx512vnni(const float *waiting, size_t rows, size_t outputs, float *y, size_t y_stride);

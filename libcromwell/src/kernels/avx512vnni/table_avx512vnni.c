@@ -5,9 +5,9 @@
 
 const cw_kernels cw_kernels_avx512vnni = {
     .name = "avx512vnni",
-    .product_f32 = cw_product_f32_scalar,
+    .product_f32 = cw_product_f32_avx512vnni,
     .product_q8 = cw_product_q8_avx512vnni,
-    .product_q4 = cw_product_q4_scalar,
+    .product_q4 = cw_product_q4_avx512vnni,
     .quantise = cw_quantise_scalar,
     .attend_q8 = cw_attend_q8_avx512vnni,
     .rms = cw_rms_avx2,
