@@ -1,15 +1,40 @@
-/* attend_avx512vnni.c: attention over a block of 64 positions, six query rows at a time: scores are 4 zmm a row, 16 positions each, and
- * the sums over values 4 zmm a row, 16 numbers of the head each, so that keys and widened values are loaded once for six rows. */
+/* attend_avx512vnni.c: attention over a block of 64 cached positions, four query rows at a time: 16 sums for the scores of 4 rows x 64
+ * positions, 16 for 4 rows x 64 numbers of the values. Row-wise maxima and sums of four rows are joined together. */
 #include <immintrin.h>
+#include <string.h>
 
 #include "kernels/avx512vnni/kernels_avx512vnni.h"
 
-enum { ROWS = 6, PARTS = CW_BLOCK / 16 };
+#define INLINE static inline __attribute__((always_inline))
 
-/* 2^x as kernels.h describes. */
-static inline __attribute__((always_inline)) __m512 exp2_all(__m512 x) {
-  const __m512 round = _mm512_set1_ps(CW_ROUND);
-  __m512 shifted = _mm512_add_ps(x, round), f = _mm512_sub_ps(x, _mm512_sub_ps(shifted, round));
+enum {
+  BATCH = 4,       /* rows computed together: the query heads of a key head */
+  PARTS = 4,       /* vectors of 16 positions a block */
+  PAIRS = 32,      /* of positions a block */
+  CHUNK = 64,      /* numbers of the head summed at once */
+  MOST_SIZE = 128, /* head size up to which values are converted once for many rows: 16 KiB */
+  MANY_ROWS = 8    /* from which that pays */
+};
+
+/* Rows that see something; where fewer than four are left, the first one again: it is computed twice and kept once. */
+typedef struct {
+  size_t rows[BATCH], count;
+} batch;
+
+/* As assembly because gcc 12 copies many sums through the stack otherwise. */
+INLINE void add_bytes(__m512i *sums, __m512i u, __m512i q) { __asm__("vpdpbusd %2, %1, %0" : "+v"(*sums) : "v"(u), "v"(q)); }
+INLINE void add_words(__m512i *sums, __m512i v, __m512i w) { __asm__("vpdpwssd %2, %1, %0" : "+v"(*sums) : "v"(v), "v"(w)); }
+
+INLINE int32_t four(const int8_t *q) {
+  int32_t bits;
+  memcpy(&bits, q, sizeof bits);
+  return bits;
+}
+
+/* 2^x for x <= 0: x - round(x) is one instruction, and 2^n is added to the exponent, which never leaves its range as 2^f >= 1 for n = -126. */
+INLINE __m512 exp2_sixteen(__m512 x, __mmask16 wanted) {
+  __m512 f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  __m512i n = _mm512_castps_si512(_mm512_add_ps(x, _mm512_set1_ps(CW_ROUND))); /* its low bits */
   __m512 p = _mm512_set1_ps(CW_EXP2_C6);
   p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(CW_EXP2_C5));
   p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(CW_EXP2_C4));
@@ -17,163 +42,209 @@ static inline __attribute__((always_inline)) __m512 exp2_all(__m512 x) {
   p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(CW_EXP2_C2));
   p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(CW_EXP2_C1));
   p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
-  __m512i power = _mm512_slli_epi32(_mm512_add_epi32(_mm512_castps_si512(shifted), _mm512_set1_epi32(127)), 23);
-  return _mm512_maskz_mul_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(CW_EXP2_MIN), _CMP_GE_OQ), p, _mm512_castsi512_ps(power));
+  __mmask16 normal = _mm512_mask_cmp_ps_mask(wanted, x, _mm512_set1_ps(CW_EXP2_MIN), _CMP_GE_OQ);
+  return _mm512_castsi512_ps(_mm512_maskz_add_epi32(normal, _mm512_castps_si512(p), _mm512_slli_epi32(n, 23)));
 }
 
-/* Halves added: 8, 4, 2, 1. */
-static inline __attribute__((always_inline)) float sum_of(__m512 t) {
-  __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(t), _mm512_extractf32x8_ps(t, 1));
-  __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-  __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+/* Joins the 16 lanes of each of four vectors, halves first (8, 4, 2, 1): lane r of the result is that of row r. */
+#define JOIN(NAME, OPERATION)                                                                                        \
+  INLINE __m128 NAME(const __m512 x[BATCH]) {                                                                        \
+    __m512 low = OPERATION(_mm512_shuffle_f32x4(x[0], x[1], 0x44), _mm512_shuffle_f32x4(x[0], x[1], 0xee));          \
+    __m512 high = OPERATION(_mm512_shuffle_f32x4(x[2], x[3], 0x44), _mm512_shuffle_f32x4(x[2], x[3], 0xee));         \
+    __m512 all = OPERATION(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));            \
+    all = OPERATION(all, _mm512_permute_ps(all, 0x4e));                                                              \
+    all = OPERATION(all, _mm512_permute_ps(all, 0xb1));                                                              \
+    return _mm512_castps512_ps128(_mm512_permutexvar_ps(_mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), all)); \
+  }
+JOIN(largest, _mm512_max_ps)
+JOIN(total_of, _mm512_add_ps)
+
+INLINE __m512 lane_everywhere(__m128 x, size_t lane) {
+  return _mm512_permutexvar_ps(_mm512_set1_epi32((int)lane), _mm512_castps128_ps512(x));
 }
 
-static inline __attribute__((always_inline)) float most_of(__m512 a, __m512 b, __m512 c, __m512 d) {
-  __m512 all = _mm512_max_ps(_mm512_max_ps(a, b), _mm512_max_ps(c, d));
-  __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
-  __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-  __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+INLINE __m128 gather(const float *x, const batch *b) {
+  return _mm_setr_ps(x[b->rows[0]], x[b->rows[1]], x[b->rows[2]], x[b->rows[3]]);
 }
 
-static inline __m512i activation(const int8_t *q) {
-  int32_t four;
-  __builtin_memcpy(&four, q, sizeof four);
-  return _mm512_set1_epi32(four);
+INLINE void scatter(float *x, const batch *b, __m128 values) {
+  float lanes[BATCH];
+  _mm_storeu_ps(lanes, values);
+  for (size_t i = 0; i < b->count; i++) x[b->rows[i]] = lanes[i];
 }
 
-/* dots[r][64]: q (key - 64). */
-static inline __attribute__((always_inline)) void scores(const cw_q8_queries *q, size_t row, const cw_q8_block *b, int fetch,
-                                                         int32_t dots[ROWS][CW_BLOCK], const int COUNT) {
-  size_t steps = q->size / 4;
-  __m512i sum[ROWS][PARTS];
-#pragma GCC unroll 6
-  for (int r = 0; r < COUNT; r++)
+/* Scores of four rows, with the values asked for meanwhile. */
+INLINE void score(const cw_q8_queries *q, const batch *b, const cw_q8_block *block, __m512 s[BATCH][PARTS]) {
+  const size_t steps = q->size / 4;
+  const int8_t *row[BATCH];
+  __m512i dots[BATCH][PARTS];
 #pragma GCC unroll 4
-    for (int part = 0; part < PARTS; part++) sum[r][part] = _mm512_set1_epi32(-CW_OFFSET * q->sums[row + (size_t)r]);
-  const int8_t *x = q->q + row * q->size;
+  for (size_t r = 0; r < BATCH; r++) {
+    row[r] = q->q + b->rows[r] * q->size;
+#pragma GCC unroll 4
+    for (size_t p = 0; p < PARTS; p++) dots[r][p] = _mm512_set1_epi32(-CW_OFFSET * q->sums[b->rows[r]]);
+  }
   for (size_t k = 0; k < steps; k++) {
-    __m512i key[PARTS];
+    __m512i u[PARTS];
 #pragma GCC unroll 4
-    for (size_t part = 0; part < PARTS; part++) {
-      key[part] = _mm512_loadu_si512(b->keys + (part * steps + k) * 64);
-      if (fetch) _mm_prefetch((const char *)b->values + (part * steps + k) * 32, _MM_HINT_T0);
+    for (size_t p = 0; p < PARTS; p++) {
+      u[p] = _mm512_loadu_si512(block->keys + (p * steps + k) * 64);
+      _mm_prefetch((const char *)block->values + (p * steps + k) * 64, _MM_HINT_T0);
     }
-#pragma GCC unroll 6
-    for (int r = 0; r < COUNT; r++) {
-      __m512i value = activation(x + (size_t)r * q->size + 4 * k);
 #pragma GCC unroll 4
-      for (int part = 0; part < PARTS; part++) sum[r][part] = _mm512_dpbusd_epi32(sum[r][part], key[part], value);
-    }
-  }
-#pragma GCC unroll 6
-  for (int r = 0; r < COUNT; r++)
+    for (size_t r = 0; r < BATCH; r++) {
+      __m512i four_q = _mm512_set1_epi32(four(row[r] + k * 4));
 #pragma GCC unroll 4
-    for (int part = 0; part < PARTS; part++) _mm512_store_si512(dots[r] + 16 * part, sum[r][part]);
-}
-
-/* What a row's softmax leaves for its values: weights, and by what the old and the new sums are multiplied. */
-typedef struct {
-  int16_t weight[CW_BLOCK] __attribute__((aligned(64)));
-  float before, unit;
-} row_weights;
-
-static inline __attribute__((always_inline)) void softmax(const cw_q8_queries *q, size_t row, const cw_q8_block *b, const int32_t *dots,
-                                                          row_weights *out) {
-  uint64_t seen = q->seen[row] == CW_BLOCK ? ~0ull : (1ull << q->seen[row]) - 1;
-  __m512 scale = _mm512_set1_ps(q->scales[row]), e[PARTS];
-#pragma GCC unroll 4
-  for (int part = 0; part < PARTS; part++) {
-    __m512 s = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(dots + 16 * part)), scale);
-    s = _mm512_mul_ps(s, _mm512_loadu_ps(b->key_scales + 16 * part));
-    e[part] = _mm512_mask_blend_ps((__mmask16)(seen >> (16 * part)), _mm512_set1_ps(-__builtin_inff()), s);
-  }
-  float highest = most_of(e[0], e[1], e[2], e[3]);
-  highest = highest > q->highest[row] ? highest : q->highest[row];
-  __m512 top = _mm512_set1_ps(highest);
-  float before = _mm512_cvtss_f32(exp2_all(_mm512_set1_ps(q->highest[row] - highest)));
-#pragma GCC unroll 4
-  for (int part = 0; part < PARTS; part++) e[part] = exp2_all(_mm512_sub_ps(e[part], top));
-  float total = sum_of(_mm512_add_ps(_mm512_add_ps(e[0], e[1]), _mm512_add_ps(e[2], e[3])));
-  q->total[row] = __builtin_fmaf(q->total[row], before, total);
-  q->highest[row] = highest;
-#pragma GCC unroll 4
-  for (int part = 0; part < PARTS; part++) e[part] = _mm512_mul_ps(e[part], _mm512_loadu_ps(b->value_scales + 16 * part));
-  float most = most_of(e[0], e[1], e[2], e[3]);
-  __m512 inverse = _mm512_set1_ps(most < CW_TINY ? 0.0f : CW_Q16_MOST / most);
-#pragma GCC unroll 4
-  for (int part = 0; part < PARTS; part++) {
-    __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(e[part], inverse));
-    _mm256_store_si256((__m256i *)(out->weight + 16 * part), _mm512_cvtepi32_epi16(whole));
-  }
-  out->before = before;
-  out->unit = most < CW_TINY ? 0.0f : most / CW_Q16_MOST;
-}
-
-/* out = out * before + unit * sum of weight value, for numbers 16 * first .. of the head, WIDE zmm of them. */
-static inline __attribute__((always_inline)) void values(const cw_q8_queries *q, size_t row, const cw_q8_block *b, const row_weights *weights,
-                                                         size_t first, const int COUNT, const int WIDE) {
-  __m512i sum[ROWS][4];
-#pragma GCC unroll 6
-  for (int r = 0; r < COUNT; r++)
-#pragma GCC unroll 4
-    for (int v = 0; v < WIDE; v++) sum[r][v] = _mm512_setzero_si512();
-  for (size_t pair = 0; pair < CW_BLOCK / 2; pair++) {
-    __m512i value[4];
-#pragma GCC unroll 4
-    for (int v = 0; v < WIDE; v++)
-      value[v] = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(b->values + (pair * q->size + (first + (size_t)v) * 16) * 2)));
-#pragma GCC unroll 6
-    for (int r = 0; r < COUNT; r++) {
-      int32_t two;
-      __builtin_memcpy(&two, weights[r].weight + 2 * pair, sizeof two);
-      __m512i weight = _mm512_set1_epi32(two);
-#pragma GCC unroll 4
-      for (int v = 0; v < WIDE; v++) sum[r][v] = _mm512_dpwssd_epi32(sum[r][v], value[v], weight);
+      for (size_t p = 0; p < PARTS; p++) add_bytes(&dots[r][p], u[p], four_q);
     }
   }
-#pragma GCC unroll 6
-  for (int r = 0; r < COUNT; r++) {
-    if (q->seen[row + (size_t)r] == 0) continue;
-    float *out = q->out + (row + (size_t)r) * q->size + first * 16;
-    __m512 before = _mm512_set1_ps(weights[r].before), unit = _mm512_set1_ps(weights[r].unit);
 #pragma GCC unroll 4
-    for (int v = 0; v < WIDE; v++) {
-      __m512 scaled = _mm512_mul_ps(_mm512_loadu_ps(out + 16 * v), before);
-      _mm512_storeu_ps(out + 16 * v, weights[r].unit == 0.0f ? scaled : _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[r][v]), unit, scaled));
-    }
+  for (size_t r = 0; r < BATCH; r++) {
+    __m512 scale = _mm512_set1_ps(q->scales[b->rows[r]]);
+#pragma GCC unroll 4
+    for (size_t p = 0; p < PARTS; p++)
+      s[r][p] = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(dots[r][p]), scale), _mm512_loadu_ps(block->key_scales + p * 16));
   }
 }
 
-static inline __attribute__((always_inline)) void rows(const cw_q8_queries *q, size_t row, const cw_q8_block *b, const int COUNT) {
-  int32_t dots[ROWS][CW_BLOCK] __attribute__((aligned(64)));
-  row_weights weights[ROWS];
-  int any = 0;
-  for (int r = 0; r < COUNT; r++) any |= q->seen[row + (size_t)r];
-  if (any == 0) return;
-  scores(q, row, b, row == 0, dots, COUNT);
-  for (int r = 0; r < COUNT; r++) {
-    if (q->seen[row + (size_t)r] > 0)
-      softmax(q, row + (size_t)r, b, dots[r], &weights[r]);
+/* Turns scores into weights of the values, 16 bits each, in the order of pack(): weights[row][32] pairs. Updates highest and total; gives
+ * what the old sums and the new ones are multiplied by. ALL: every row sees the whole block. */
+INLINE void weigh(const int ALL, const cw_q8_queries *q, const batch *b, const cw_q8_block *block, __m512 s[BATCH][PARTS],
+                  int32_t weights[BATCH][PAIRS], __m128 *old, __m128 *unit) {
+  __m512 most[BATCH], sum[BATCH];
+  __mmask16 seen[BATCH][PARTS];
+#pragma GCC unroll 4
+  for (size_t r = 0; r < BATCH; r++) {
+    const uint64_t bits = ALL || q->seen[b->rows[r]] >= CW_BLOCK ? ~(uint64_t)0 : ((uint64_t)1 << q->seen[b->rows[r]]) - 1;
+#pragma GCC unroll 4
+    for (size_t p = 0; p < PARTS; p++) seen[r][p] = ALL ? 0xffff : (__mmask16)(bits >> (16 * p));
+    if (ALL) {
+      most[r] = _mm512_max_ps(_mm512_max_ps(s[r][0], s[r][1]), _mm512_max_ps(s[r][2], s[r][3]));
+    } else {
+      most[r] = _mm512_set1_ps(-__builtin_inff());
+#pragma GCC unroll 4
+      for (size_t p = 0; p < PARTS; p++) most[r] = _mm512_mask_max_ps(most[r], seen[r][p], most[r], s[r][p]);
+    }
+  }
+  const __m128 before = gather(q->highest, b), now = _mm_max_ps(largest(most), before);
+  *old = _mm512_castps512_ps128(exp2_sixteen(_mm512_castps128_ps512(_mm_sub_ps(before, now)), 0xffff));
+#pragma GCC unroll 4
+  for (size_t r = 0; r < BATCH; r++) {
+    const __m512 top = lane_everywhere(now, r);
+#pragma GCC unroll 4
+    for (size_t p = 0; p < PARTS; p++) s[r][p] = exp2_sixteen(_mm512_sub_ps(s[r][p], top), seen[r][p]);
+    sum[r] = _mm512_add_ps(_mm512_add_ps(s[r][0], s[r][1]), _mm512_add_ps(s[r][2], s[r][3]));
+#pragma GCC unroll 4
+    for (size_t p = 0; p < PARTS; p++) s[r][p] = _mm512_mul_ps(s[r][p], _mm512_loadu_ps(block->value_scales + p * 16));
+    most[r] = _mm512_max_ps(_mm512_max_ps(s[r][0], s[r][1]), _mm512_max_ps(s[r][2], s[r][3]));
+  }
+  scatter(q->highest, b, now);
+  scatter(q->total, b, _mm_fmadd_ps(gather(q->total, b), *old, total_of(sum)));
+
+  /* Rows without weight get weights of 0 and a unit of -0, which leaves even the sign of a zero as it is. */
+  const __m128 peak = largest(most), range = _mm_set1_ps(CW_Q16_MOST);
+  const __mmask8 any = _mm_cmp_ps_mask(peak, _mm_set1_ps(CW_TINY), _CMP_GE_OQ);
+  const __m128 inverse = _mm_maskz_div_ps(any, range, peak);
+  *unit = _mm_mask_div_ps(_mm_set1_ps(-0.0f), any, peak, range);
+#pragma GCC unroll 4
+  for (size_t r = 0; r < BATCH; r++) {
+    const __m512 factor = lane_everywhere(inverse, r);
+    __m512i i[PARTS];
+#pragma GCC unroll 4
+    for (size_t p = 0; p < PARTS; p++) i[p] = _mm512_cvtps_epi32(_mm512_mul_ps(s[r][p], factor));
+    _mm512_store_si512(weights[r], _mm512_packs_epi32(i[0], i[1]));
+    _mm512_store_si512(weights[r] + 16, _mm512_packs_epi32(i[2], i[3]));
+  }
+}
+
+/* Weights are stored in fours of pairs, as packs_epi32 leaves them: of four, two come from one vector of 16 positions (8 pairs) and two from
+ * the next. Pair 2 i, 2 i + 1, 8 + 2 i, 9 + 2 i of each half for i = 0..3. */
+INLINE size_t pair_of(size_t at) { return at / 16 * 16 + at % 16 / 4 * 2 + at % 4 / 2 * 8 + at % 2; }
+
+/* Values as 16 bits in the order of the weights: wide[chunk][32][64][2]. */
+static void widen(const int8_t *values, size_t size, int16_t *wide) {
+  for (size_t d = 0; d < size; d += CHUNK)
+    for (size_t at = 0; at < PAIRS; at++, wide += CHUNK * 2)
+      for (size_t i = 0; i < CHUNK && d + i < size; i += 16) {
+        __m256i bytes = _mm256_loadu_si256((const __m256i *)(const void *)(values + (pair_of(at) * size + d + i) * 2));
+        _mm512_store_si512(wide + i * 2, _mm512_cvtepi8_epi16(bytes));
+      }
+}
+
+/* out = old out + unit sums, for VECTORS * 16 numbers from d on. `wide`: values as 16 bits, or NULL. */
+INLINE void add_values(const size_t VECTORS, const int WIDE, const cw_q8_queries *q, const batch *b, const int8_t *values, const int16_t *wide,
+                       size_t d, const int32_t weights[BATCH][PAIRS], __m128 old, __m128 unit) {
+  __m512i sums[BATCH][CHUNK / 16];
+#pragma GCC unroll 4
+  for (size_t r = 0; r < BATCH; r++)
+#pragma GCC unroll 4
+    for (size_t v = 0; v < VECTORS; v++) sums[r][v] = _mm512_setzero_si512();
+  for (size_t at = 0; at < PAIRS; at++) {
+    __m512i value[CHUNK / 16];
+#pragma GCC unroll 4
+    for (size_t v = 0; v < VECTORS; v++) {
+      const int8_t *bytes = values + (pair_of(at) * q->size + d + v * 16) * 2;
+      value[v] = WIDE ? _mm512_load_si512(wide + at * CHUNK * 2 + v * 32)
+                      : _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)bytes));
+    }
+#pragma GCC unroll 4
+    for (size_t r = 0; r < BATCH; r++) {
+      __m512i weight = _mm512_set1_epi32(weights[r][at]);
+#pragma GCC unroll 4
+      for (size_t v = 0; v < VECTORS; v++) add_words(&sums[r][v], value[v], weight);
+    }
+  }
+#pragma GCC unroll 4
+  for (size_t r = 0; r < BATCH; r++) {
+    if (r >= b->count) break;
+    const __m512 a = lane_everywhere(old, r), u = lane_everywhere(unit, r);
+    float *out = q->out + b->rows[r] * q->size + d;
+#pragma GCC unroll 4
+    for (size_t v = 0; v < VECTORS; v++) {
+      __m512 kept = _mm512_mul_ps(_mm512_loadu_ps(out + v * 16), a);
+      _mm512_storeu_ps(out + v * 16, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r][v]), u, kept));
+    }
+  }
+}
+
+INLINE void attend_batch(const int ALL, const int WIDE, const cw_q8_queries *q, const batch *b, const cw_q8_block *block, const int16_t *wide) {
+  __m512 s[BATCH][PARTS];
+  int32_t weights[BATCH][PAIRS] __attribute__((aligned(64)));
+  __m128 old, unit;
+  score(q, b, block, s);
+  weigh(ALL, q, b, block, s, weights, &old, &unit);
+  size_t d = 0;
+  for (; d + CHUNK <= q->size; d += CHUNK)
+    add_values(4, WIDE, q, b, block->values, wide + d * PAIRS * 2, d, weights, old, unit);
+  if (d < q->size) add_values(2, WIDE, q, b, block->values, wide + d * PAIRS * 2, d, weights, old, unit);
+}
+
+#define ATTEND(NAME, ALL, WIDE)                                                                                    \
+  static void NAME(const cw_q8_queries *q, const batch *b, const cw_q8_block *block, const int16_t *wide) {        \
+    attend_batch(ALL, WIDE, q, b, block, wide);                                                                    \
+  }
+ATTEND(attend_all_wide, 1, 1)
+ATTEND(attend_some_wide, 0, 1)
+ATTEND(attend_all, 1, 0)
+ATTEND(attend_some, 0, 0)
+
+void cw_attend_q8_avx512vnni(const cw_q8_queries *q, const cw_q8_block *block) {
+  int16_t wide[MOST_SIZE * PAIRS * 2] __attribute__((aligned(64)));
+  const int is_wide = q->rows >= MANY_ROWS && q->size <= MOST_SIZE;
+  if (is_wide) widen(block->values, q->size, wide);
+  for (size_t row = 0; row < q->rows;) {
+    batch b = {.count = 0};
+    int all = 1;
+    for (; row < q->rows && b.count < BATCH; row++) {
+      if (q->seen[row] == 0) continue;
+      all &= q->seen[row] >= CW_BLOCK;
+      b.rows[b.count++] = row;
+    }
+    if (b.count == 0) return;
+    for (size_t i = b.count; i < BATCH; i++) b.rows[i] = b.rows[0];
+    if (is_wide)
+      (all ? attend_all_wide : attend_some_wide)(q, &b, block, wide);
     else
-      __builtin_memset(weights[r].weight, 0, sizeof weights[r].weight);
-  }
-  size_t first = 0, wide = q->size / 16;
-  for (; first + 4 <= wide; first += 4) values(q, row, b, weights, first, COUNT, 4);
-  if (first < wide) values(q, row, b, weights, first, COUNT, 2);
-}
-
-void cw_attend_q8_avx512vnni(const cw_q8_queries *q, const cw_q8_block *b) {
-  size_t row = 0;
-  /* 7 rows are 4 + 3 and 8 are 4 + 4: small tiles run at a fraction of the rate. */
-  for (; q->rows - row >= 9 || q->rows - row == 6; row += 6) rows(q, row, b, 6);
-  for (; q->rows - row == 7 || q->rows - row == 8 || q->rows - row == 4; row += 4) rows(q, row, b, 4);
-  switch (q->rows - row) {
-    case 5: rows(q, row, b, 5); break;
-    case 3: rows(q, row, b, 3); break;
-    case 2: rows(q, row, b, 2); break;
-    case 1: rows(q, row, b, 1); break;
-    default: break;
+      (all ? attend_all : attend_some)(q, &b, block, wide);
   }
 }
