@@ -2,11 +2,13 @@
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cpu.h"
 #include "sample/generate.h"
 #include "sample/numeric.h"
+#include "sample/select.h"
 #include "sample/stop.h"
 
 static int failures;
@@ -52,11 +54,103 @@ static void test_numeric(void) {
   CHECK(worst < 1e-12);
   CHECK(cw_log(1) == 0);
 
-  float ones[97];
-  for (int i = 0; i < 97; i++) ones[i] = 1;
-  for (size_t n = 0; n <= 97; n++) CHECK(cw_sum(ones, n) == (double)n);
-
   CHECK(cw_uniform(1, 0) != cw_uniform(1, 1) && cw_uniform(1, 0) != cw_uniform(2, 0));
+}
+
+enum { LONGEST = 5000 };
+
+/* Logits of several kinds: spread, flat, tied, with tokens ruled out, with one far ahead, and with an outlier far behind. */
+static void make_logits(int kind, size_t count, float *x) {
+  for (size_t i = 0; i < count; i++) {
+    double u = cw_uniform((uint64_t)kind, i), sum = u;
+    for (uint64_t j = 1; j < 6; j++) sum += cw_uniform((uint64_t)kind + 100 * j, i);
+    double normal = (sum - 3) * 1.4142;
+    x[i] = (float)(kind == 0 ? 3 * normal : kind == 1 ? 1e-3 * normal : kind == 2 ? 0.25 : floor(4 * normal) / 4);
+    if (kind == 4 && u < 0.3) x[i] = -INFINITY;
+  }
+  if (kind == 5) x[count / 2] = 90;
+  if (kind == 6) x[count / 3] = -1e30f;
+  for (size_t i = 0; kind >= 7 && i < count; i++) x[i] = (i % 4 == 0) == (kind == 7) ? -20 : -2.5f - (float)(i % 7); /* misleads a sample */
+}
+
+enum { KINDS = 9 };
+
+static int same_bits(const float *a, const float *b, size_t count) { return memcmp(a, b, count * sizeof *a) == 0; }
+
+/* One table's passes against the reference; what lies beyond the ends is NaN. */
+static void test_scan(const cw_scan *scan, const cw_scan *reference) {
+  static const size_t SIZES[] = {1, 7, 8, 9, 15, 16, 17, 31, 33, 97, 256, LONGEST};
+  static float x[LONGEST + 32], d[2][LONGEST + 32], w[2][LONGEST + 32];
+  static uint32_t at[2][LONGEST + CW_SCAN_SLACK];
+  for (int kind = 0; kind < KINDS; kind++) {
+    for (size_t i = 0; i < sizeof SIZES / sizeof *SIZES; i++) {
+      size_t n = SIZES[i];
+      for (size_t j = 0; j < LONGEST + 32; j++) x[j] = d[0][j] = d[1][j] = w[0][j] = w[1][j] = NAN;
+      make_logits(kind, n, x);
+      float best = reference->largest(x, n), middle = x[n / 2];
+      if (best == -INFINITY) continue;
+      CHECK(scan->largest(x, n) == best);
+      CHECK(scan->find(x, n, best) == reference->find(x, n, best) && scan->find(x, n, middle) == reference->find(x, n, middle));
+      CHECK(scan->find(x, n, 1e20f) == n);
+      CHECK(scan->sum_exp(x, n, best) == reference->sum_exp(x, n, best));
+      reference->score(x, n, best, 0.7f, d[0]);
+      scan->score(x, n, best, 0.7f, d[1]);
+      CHECK(same_bits(d[0], d[1], n));
+      CHECK(scan->weigh(x, n, best, 1.3f, d[1], w[1]) == reference->weigh(x, n, best, 1.3f, d[0], w[0]));
+      CHECK(same_bits(d[0], d[1], n) && same_bits(w[0], w[1], n) && isnan(d[1][n]) && isnan(w[1][n]));
+      memcpy(d[1], x, n * sizeof *x);
+      scan->weigh(d[1], n, best, 1.3f, d[1], w[1]);
+      CHECK(same_bits(d[0], d[1], n) && same_bits(w[0], w[1], n));
+      for (int by_weight = 0; by_weight < 2; by_weight++) {
+        for (float low = -12; low <= 0; low += 1.5f) {
+          const float high = low / 3;
+          cw_between want = reference->between(d[0], by_weight ? w[0] : NULL, n, low, high, at[0]);
+          cw_between got = scan->between(d[0], by_weight ? w[0] : NULL, n, low, high, at[1]);
+          CHECK(got.above == want.above && got.count == want.count && memcmp(at[0], at[1], want.count * sizeof **at) == 0);
+        }
+      }
+      CHECK(scan->keep(d[1], w[1], n, -3, 0.01f) == reference->keep(d[0], w[0], n, -3, 0.01f));
+      CHECK(same_bits(w[0], w[1], n) && isnan(w[1][n]));
+      x[n - 1] = NAN;
+      CHECK(isnan(scan->largest(x, n)) && isnan(reference->largest(x, n)));
+    }
+  }
+}
+
+static const float *compared; /* scores that `better` goes by */
+
+static int better(const void *a, const void *b) {
+  uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
+  if (compared[i] != compared[j]) return compared[i] > compared[j] ? -1 : 1;
+  return i < j ? -1 : i > j;
+}
+
+/* cw_select against a sort, by weight and by count, for limits all over the range. */
+static void test_select(const cw_scan *scan) {
+  static float x[LONGEST], d[LONGEST], w[LONGEST];
+  static uint32_t at[LONGEST + CW_SCAN_SLACK], order[LONGEST];
+  const size_t SIZES[] = {1, 2, 33, 1000, 2049, 4096, LONGEST};
+  const double SHARES[] = {1e-9, 1e-4, 0.01, 0.3, 0.5, 0.9, 0.95, 0.999, 0.9999999};
+  for (int kind = 0; kind < KINDS; kind++) {
+    for (size_t i = 0; i < sizeof SIZES / sizeof *SIZES; i++) {
+      size_t n = SIZES[i];
+      make_logits(kind, n, x);
+      if (scan->largest(x, n) == -INFINITY) continue;
+      double weight = scan->weigh(x, n, scan->largest(x, n), 0.8f, d, w);
+      for (uint32_t j = 0; j < n; j++) order[j] = j;
+      compared = d;
+      qsort(order, n, sizeof *order, better);
+      for (size_t j = 0; j < 2 * sizeof SHARES / sizeof *SHARES; j++) {
+        int by_weight = j % 2 == 0;
+        double total = by_weight ? weight : (double)n, limit = SHARES[j / 2] * total, sum = 0;
+        if (!by_weight) limit = ceil(limit);
+        size_t end = 0;
+        while (end < n && (sum += by_weight ? w[order[end]] : 1) < limit) end++;
+        cw_boundary b = cw_select(scan, d, by_weight ? w : NULL, n, limit, total, at);
+        CHECK(b.last == order[end] && b.d == d[b.last] && b.better == (b.d == 0 ? INFINITY : nextafterf(b.d, 0)));
+      }
+    }
+  }
 }
 
 static void test_refusals(void) {
@@ -324,9 +418,13 @@ static void test_generate(void) {
 }
 
 int main(void) {
-  const char *const NAMES[] = {"scalar", "avx2"};
-  for (int i = 0; i < 2; i++) {
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) test_scan(&cw_scan_avx2, &cw_scan_scalar);
+  if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512dq")) test_scan(&cw_scan_avx512vnni, &cw_scan_scalar);
+  test_select(&cw_scan_scalar);
+  const char *const NAMES[] = {"scalar", "avx2", "avx512vnni"};
+  for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
     if (cw_isa_select(NAMES[i]) != CW_OK) continue; /* absent here: test_kernels says so */
+    CHECK(strcmp(cw_scan_selected()->name, NAMES[i]) == 0);
     test_numeric();
     test_refusals();
     test_cuts();
