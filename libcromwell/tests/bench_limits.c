@@ -1,11 +1,11 @@
 /* bench_limits.c: what can this machine do at most? Arithmetic, caches and memory, measured for several thread counts, as JSON:
- *     cmake --build build --target bench_limits && build/bench_limits [--threads 1,2] [--rounds 12] [--set BYTES]...
+ *     cmake --build build --target bench_limits && build/bench_limits [--threads 1,2] [--rounds 12] [--set BYTES]... [--memory BYTES]
  *
  * Arithmetic counts two operations a multiply-add: GFLOP/s in float32, GOP/s in int8. Chains of dependent operations hide the latency:
- * 12 of them fit the 16 registers of AVX2 beside two operands, and the longest wait known (vpdpbusd, 5 cycles at two a cycle) needs 10.
+ * 12 of them fit the 16 registers of AVX2 beside the operands, and the longest wait known (vpdpbusd, 5 cycles at two a cycle) needs 10.
  * Reads are plain loads of every byte in GB/s (10^9), each thread its own slice; `--set` measures a working set of that size over all
- * threads. memcpy counts copied bytes once. A limit is the best of all rounds and of several access patterns: other programs on the
- * machine only ever lower a figure. What the processor lacks is left out. */
+ * threads. Memory is a set of 16 times the L3 (1 GiB at most) or `--memory`. memcpy counts copied bytes once. A limit is the best of all
+ * rounds and of several access patterns: other programs on the machine only ever lower a figure. What the processor lacks is left out. */
 #include <immintrin.h>
 #include <pthread.h>
 #include <sched.h>
@@ -17,8 +17,6 @@
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "cromwell.h"
 
 enum { CHAINS = 12, STEPS = 100000, MAX_THREADS = 64, MAX_COUNTS = 8, MAX_SETS = 16, MAX_ROUNDS = 2000 };
 static const size_t HUGE_PAGE = 2u << 20, CACHE_TRAFFIC = 32u << 20; /* bytes a thread reads from a cache in one round */
@@ -206,25 +204,6 @@ static int read_number(int cpu, const char *name) {
   return value;
 }
 
-/* Processors of the affinity mask, one of each core first, then their siblings. Returns how many. */
-static int list_cpus(int cpus[MAX_THREADS]) {
-  cpu_set_t mask;
-  int siblings[MAX_THREADS], cores[MAX_THREADS], packages[MAX_THREADS], count = 0, sibling_count = 0;
-  if (sched_getaffinity(0, sizeof mask, &mask) != 0) return cpus[0] = 0, 1;
-  for (int cpu = 0; cpu < CPU_SETSIZE && count + sibling_count < MAX_THREADS; cpu++) {
-    if (!CPU_ISSET(cpu, &mask)) continue;
-    int core = read_number(cpu, "core_id"), package = read_number(cpu, "physical_package_id"), known = 0;
-    for (int i = 0; i < count; i++) known |= core >= 0 && cores[i] == core && packages[i] == package;
-    if (known) {
-      siblings[sibling_count++] = cpu;
-    } else {
-      cores[count] = core, packages[count] = package, cpus[count++] = cpu;
-    }
-  }
-  memcpy(cpus + count, siblings, (size_t)sibling_count * sizeof *siblings);
-  return count + sibling_count;
-}
-
 static size_t cache_size(int name, size_t otherwise) {
   long size = sysconf(name);
   return size > 0 ? (size_t)size : otherwise;
@@ -245,7 +224,8 @@ static char *take_memory(size_t bytes) {
 /* ---- Output ------------------------------------------------------------------------------------------------------------------------ */
 
 typedef struct {
-  int cpus[MAX_THREADS], counts[MAX_COUNTS], count_count, rounds;
+  int cpus[MAX_THREADS], cpu_count, core_count; /* one processor of each core first, then their siblings */
+  int counts[MAX_COUNTS], count_count, rounds;
   size_t sets[MAX_SETS], set_count, l2, l3;
   char *memory;
   size_t memory_size;
@@ -319,18 +299,39 @@ static void print_all(plan *p) {
   printf("\n}}\n");
 }
 
+/* The processors of the affinity mask. */
+static void list_cpus(plan *p) {
+  cpu_set_t mask;
+  int siblings[MAX_THREADS], cores[MAX_THREADS], packages[MAX_THREADS], sibling_count = 0;
+  CPU_ZERO(&mask);
+  if (sched_getaffinity(0, sizeof mask, &mask) != 0) CPU_SET(0, &mask);
+  for (int cpu = 0; cpu < CPU_SETSIZE && p->core_count + sibling_count < MAX_THREADS; cpu++) {
+    if (!CPU_ISSET(cpu, &mask)) continue;
+    int core = read_number(cpu, "core_id"), package = read_number(cpu, "physical_package_id"), known = 0;
+    for (int i = 0; i < p->core_count; i++) known |= core >= 0 && cores[i] == core && packages[i] == package;
+    if (known) {
+      siblings[sibling_count++] = cpu;
+    } else {
+      cores[p->core_count] = core, packages[p->core_count] = package;
+      p->cpus[p->core_count++] = cpu;
+    }
+  }
+  memcpy(p->cpus + p->core_count, siblings, (size_t)sibling_count * sizeof *siblings);
+  p->cpu_count = p->core_count + sibling_count;
+}
+
 static void fail_usage(void) {
-  fputs("usage: bench_limits [--threads 1,2] [--rounds 12] [--set BYTES]...\n", stderr);
+  fputs("usage: bench_limits [--threads 1,2] [--rounds 12] [--set BYTES]... [--memory BYTES]\n", stderr);
   exit(2);
 }
 
-/* "1,2,4": at most `available` each. */
-static void read_counts(plan *p, const char *text, int available) {
+/* "1,2,4": numbers of threads. */
+static void read_counts(plan *p, const char *text) {
   p->count_count = 0;
   for (const char *at = text;; at++) {
     char *end;
     long count = strtol(at, &end, 10);
-    if (end == at || count < 1 || count > available || p->count_count == MAX_COUNTS) fail_usage();
+    if (end == at || count < 1 || count > p->cpu_count || p->count_count == MAX_COUNTS) fail_usage();
     p->counts[p->count_count++] = (int)count;
     if (*end == '\0') return;
     if (*end != ',') fail_usage();
@@ -340,19 +341,22 @@ static void read_counts(plan *p, const char *text, int available) {
 
 int main(int argc, char **argv) {
   static plan p = {.rounds = 12, .between = ""};
-  int available = list_cpus(p.cpus), all = cw_threads_default();
+  list_cpus(&p);
   p.counts[p.count_count++] = 1;
-  if (all > 1) p.counts[p.count_count++] = all < available ? all : available;
+  if (p.core_count > 1) p.counts[p.count_count++] = p.core_count;
   p.l2 = cache_size(_SC_LEVEL2_CACHE_SIZE, 1u << 20);
   p.l3 = cache_size(_SC_LEVEL3_CACHE_SIZE, 16u << 20);
   p.memory_size = 16 * p.l3 < (1u << 30) ? 16 * p.l3 / HUGE_PAGE * HUGE_PAGE : 1u << 30; /* what stays in the cache is then noise */
   for (int i = 1; i < argc; i += 2) {
     if (i + 1 == argc) fail_usage();
     if (strcmp(argv[i], "--threads") == 0) {
-      read_counts(&p, argv[i + 1], available);
+      read_counts(&p, argv[i + 1]);
     } else if (strcmp(argv[i], "--rounds") == 0) {
       p.rounds = atoi(argv[i + 1]);
       if (p.rounds < 1 || p.rounds > MAX_ROUNDS / 40) fail_usage();
+    } else if (strcmp(argv[i], "--memory") == 0) {
+      p.memory_size = (size_t)strtoull(argv[i + 1], NULL, 10) / HUGE_PAGE * HUGE_PAGE;
+      if (p.memory_size == 0) fail_usage();
     } else if (strcmp(argv[i], "--set") == 0 && p.set_count < MAX_SETS) {
       p.sets[p.set_count++] = (size_t)strtoull(argv[i + 1], NULL, 10);
     } else {
