@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cpu.h"
+#include "sample/draft.h"
 #include "sample/generate.h"
 #include "sample/numeric.h"
 #include "sample/select.h"
@@ -331,16 +332,17 @@ typedef struct {
 
 static const char *const WORDS[8] = {"", "a", "b", "ab", "\n", "en", "d.", "xyz"};
 
-static cw_status script_logits(void *user, const float **logits) {
+static cw_status script_logits(void *user, uint32_t count, const float **logits) {
   script_source *s = user;
+  CHECK(count == 1);
   for (int i = 0; i < 8; i++) s->logits[i] = i == s->script[s->fed] ? 5 : 0;
   *logits = s->logits;
   return CW_OK;
 }
 
-static cw_status script_feed(void *user, int32_t id) {
+static cw_status script_feed(void *user, const int32_t *ids, uint32_t count) {
   script_source *s = user;
-  CHECK(id == s->script[s->fed]);
+  CHECK(count == 1 && *ids == s->script[s->fed]);
   if (s->fed == s->room) return CW_E_CAPACITY;
   s->fed++;
   return CW_OK;
@@ -360,13 +362,20 @@ static int script_token(void *user, int32_t id) {
   return ++s->calls == s->stop_at;
 }
 
-static cw_generate_result run(script_source *s, const char *stop_string, int32_t stop_id, uint32_t max_tokens, int32_t *ids) {
+static cw_status script_forget(void *user, uint32_t count) {
+  (void)user, (void)count;
+  CHECK(0); /* nothing is fed on a guess */
+  return CW_OK;
+}
+
+static cw_generation run(script_source *s, const char *stop_string, int32_t stop_id, uint32_t max_tokens, int32_t *ids) {
   cw_sampler *sampler = open_sampler(8, (cw_sampling){.top_p = 1, .repetition_penalty = 1});
-  cw_token_source source = {s, 8, script_logits, script_feed, script_decode};
+  cw_token_source source = {s, 8, 64, script_logits, script_feed, script_forget, script_decode};
   const uint8_t *strings[1] = {(const uint8_t *)stop_string};
   size_t sizes[1] = {strlen(stop_string)};
-  cw_generate_request request = {&stop_id, 1, strings, sizes, sizes[0] > 0, max_tokens, script_token, s};
-  cw_generate_result result = {0};
+  cw_generate_request request = {.stop_ids = &stop_id, .stop_id_count = 1, .stop_strings = strings, .stop_sizes = sizes,
+                                 .stop_string_count = sizes[0] > 0, .max_tokens = max_tokens, .on_token = script_token, .user = s};
+  cw_generation result = {0};
   CHECK(cw_generate_from(&source, sampler, &request, ids, &result) == CW_OK);
   cw_sampler_close(sampler);
   return result;
@@ -378,7 +387,7 @@ static void test_generate(void) {
   int32_t ids[10];
 
   script_source s = {script, .room = 9};
-  cw_generate_result r = run(&s, "", 7, 10, ids);
+  cw_generation r = run(&s, "", 7, 10, ids);
   CHECK(r.reason == CW_STOP_TOKEN && r.count == 5 && r.text_size == 7 && s.calls == 5 && s.fed == 5);
   CHECK(fabs(r.log_probability_sum - 6 * each) < 1e-5);
   CHECK(memcmp(ids, script, 5 * sizeof *ids) == 0);
@@ -403,7 +412,7 @@ static void test_generate(void) {
   r = run(&s, "", 7, 0, NULL);
   CHECK(r.reason == CW_STOP_LENGTH && r.count == 0 && r.log_probability_sum == 0 && r.text_size == 0);
 
-  cw_token_source source = {&s, 9, script_logits, script_feed, script_decode};
+  cw_token_source source = {&s, 9, 64, script_logits, script_feed, script_forget, script_decode};
   cw_generate_request request = {.max_tokens = 1};
   cw_sampler *sampler = open_sampler(8, PLAIN);
   CHECK(cw_generate_from(&source, sampler, &request, ids, &r) == CW_E_ARGUMENT); /* another vocabulary */
@@ -414,7 +423,172 @@ static void test_generate(void) {
   request.stop_ids = &outside;
   request.stop_id_count = 1;
   CHECK(cw_generate_from(&source, sampler, &request, ids, &r) == CW_E_ARGUMENT);
+  request = (cw_generate_request){.max_tokens = 1, .draft_ids = &outside, .draft_count = 1};
+  CHECK(cw_generate_from(&source, sampler, &request, ids, &r) == CW_E_ARGUMENT);
+  request.draft_ids = NULL;
+  CHECK(cw_generate_from(&source, sampler, &request, ids, &r) == CW_E_ARGUMENT);
   cw_sampler_close(sampler);
+}
+
+enum { WORDS_COUNT = 40, TEXT = 120, FED_MOST = 200 };
+
+/* A source whose logits depend on everything fed; it mostly goes on in `text` from where its tokens last stood there, or repeats itself. */
+typedef struct {
+  const int32_t *text; /* [TEXT] */
+  int32_t fed[FED_MOST];
+  uint32_t count, room;
+  double faith; /* how often it goes on in the text */
+  float logits[CW_STEP_MOST * WORDS_COUNT];
+  int32_t seen[FED_MOST]; /* by the callback */
+  uint32_t seen_count;
+} copyist;
+
+static void copyist_row(const copyist *c, uint32_t count, float *logits) {
+  uint64_t hash = 1469598103934665603u;
+  uint32_t at = 0; /* place in the text */
+  for (uint32_t i = 0; i < count; i++) {
+    hash = (hash ^ (uint64_t)c->fed[i]) * 1099511628211u;
+    for (uint32_t j = 0; j < TEXT; j++) {
+      uint32_t place = (at + j) % TEXT;
+      if (c->text[place] == c->fed[i]) {
+        at = (place + 1) % TEXT;
+        break;
+      }
+    }
+  }
+  for (uint32_t i = 0; i < WORDS_COUNT; i++) logits[i] = (float)(2 * cw_uniform(hash, i));
+  int32_t next = cw_uniform(hash, 100) < 0.9 || count < 9 ? c->text[at] : c->fed[count - 5];
+  if (cw_uniform(hash, 101) < c->faith) logits[next] += 6;
+}
+
+static cw_status copyist_logits(void *user, uint32_t count, const float **logits) {
+  copyist *c = user;
+  CHECK(count >= 1 && count <= CW_STEP_MOST && count <= c->count + 1); /* + 1: what stands before all that was fed */
+  for (uint32_t i = 0; i < count; i++) copyist_row(c, c->count - count + 1 + i, c->logits + i * WORDS_COUNT);
+  *logits = c->logits;
+  return CW_OK;
+}
+
+static cw_status copyist_feed(void *user, const int32_t *ids, uint32_t count) {
+  copyist *c = user;
+  if (count > c->room - c->count) return CW_E_CAPACITY;
+  for (uint32_t i = 0; i < count; i++) c->fed[c->count++] = ids[i];
+  return CW_OK;
+}
+
+static cw_status copyist_forget(void *user, uint32_t count) {
+  copyist *c = user;
+  CHECK(count > 0 && count <= c->count);
+  c->count -= count;
+  return CW_OK;
+}
+
+static cw_status copyist_decode(void *user, int32_t id, uint8_t *out, size_t capacity, size_t *size) {
+  (void)user, (void)capacity;
+  *out = (uint8_t)('0' + id);
+  *size = 1;
+  return CW_OK;
+}
+
+static int copyist_token(void *user, int32_t id) {
+  copyist *c = user;
+  c->seen[c->seen_count++] = id;
+  return c->seen_count == 150;
+}
+
+typedef struct {
+  uint64_t seed;
+  double faith;
+  float temperature;
+  uint32_t room, max_tokens;
+  int32_t stop_id;
+  const char *stop_string;
+} speculation;
+
+static cw_generation copy_out(const speculation *how, const int32_t *text, size_t draft_count, uint32_t step_most, copyist *c, int32_t *ids) {
+  *c = (copyist){.text = text, .room = how->room, .faith = how->faith};
+  cw_sampling sampling = {.temperature = how->temperature, .top_p = 0.95f, .repetition_penalty = 1.05f, .repetition_window = 9,
+                          .seed = how->seed};
+  cw_sampler *sampler = NULL;
+  CHECK(cw_sampler_open(WORDS_COUNT, FED_MOST, &sampling, &sampler, NULL) == CW_OK);
+  cw_token_source source = {c, WORDS_COUNT, step_most, copyist_logits, copyist_feed, copyist_forget, copyist_decode};
+  const uint8_t *string = (const uint8_t *)how->stop_string;
+  size_t size = strlen(how->stop_string);
+  cw_generate_request request = {.stop_ids = &how->stop_id, .stop_id_count = how->stop_id >= 0, .stop_strings = &string, .stop_sizes = &size,
+                                 .stop_string_count = size > 0, .max_tokens = how->max_tokens, .draft_ids = text, .draft_count = draft_count,
+                                 .on_token = copyist_token, .user = c};
+  cw_generation made = {0};
+  CHECK(cw_generate_from(&source, sampler, &request, ids, &made) == CW_OK);
+  cw_sampler_close(sampler);
+  return made;
+}
+
+static int same_ids(const int32_t *a, const int32_t *b, uint32_t count) { return memcmp(a, b, count * sizeof *a) == 0; }
+
+/* With any draft and any width of a step: the same tokens, sums, reasons, calls and state as without. */
+static void test_speculation(void) {
+  static const uint32_t WIDTHS[] = {1, 2, 3, 9, 64};
+  const size_t DRAFTS[] = {TEXT, TEXT / 3};
+  int32_t text[TEXT], ids[2][FED_MOST];
+  static copyist plain, ahead;
+  uint64_t plain_steps = 0, steps = 0, idle = 0, guesses = 0, stopped[4] = {0};
+  for (uint64_t seed = 0; seed < 120; seed++) {
+    for (uint64_t i = 0; i < TEXT; i++) text[i] = (int32_t)(cw_uniform(seed, i) * WORDS_COUNT);
+    speculation how = {.seed = seed, .faith = seed % 5 == 0 ? 0 : seed % 5 == 1 ? 1 : 0.95, .temperature = seed % 3 == 0 ? 0 : 0.7f,
+                       .room = seed % 7 == 0 ? 50 : 190, .max_tokens = seed % 11 == 0 ? 33 : 170,
+                       .stop_id = seed % 2 == 0 ? (int32_t)(seed % 40) : -1, .stop_string = seed % 13 == 0 ? "5B" : ""};
+    cw_generation want = copy_out(&how, text, 0, 64, &plain, ids[0]);
+    CHECK(want.steps == plain.count && want.drafted == 0 && want.accepted == 0);
+    stopped[want.reason]++;
+    for (size_t i = 0; i < sizeof WIDTHS / sizeof *WIDTHS; i++) {
+      cw_generation got = copy_out(&how, text, DRAFTS[i % 2], WIDTHS[i], &ahead, ids[1]);
+      CHECK(got.count == want.count && got.reason == want.reason && got.text_size == want.text_size);
+      CHECK(got.log_probability_sum == want.log_probability_sum && same_ids(ids[0], ids[1], want.count));
+      CHECK(ahead.count == plain.count && same_ids(ahead.fed, plain.fed, plain.count));
+      CHECK(ahead.seen_count == plain.seen_count && same_ids(ahead.seen, plain.seen, plain.seen_count));
+      CHECK(got.accepted <= got.drafted && got.steps <= want.steps && got.steps + got.accepted >= want.steps);
+      if (how.faith == 0) idle += got.steps, guesses += got.drafted;
+      if (how.faith == 1 && WIDTHS[i] == 64) plain_steps += want.steps, steps += got.steps;
+    }
+  }
+  CHECK(stopped[CW_STOP_TOKEN] > 9 && stopped[CW_STOP_STRING] > 0 && stopped[CW_STOP_LENGTH] > 9 && stopped[CW_STOP_CALLER] > 9);
+  CHECK(plain_steps > 3 * steps); /* an answer that mostly copies takes few steps; */
+  CHECK(guesses < idle / 8);      /* one that never does is hardly ever guessed at */
+}
+
+/* What a guess goes by: the beginning, the place after a change, a far place only after two tokens, the answer itself. */
+static void test_draft(void) {
+  int32_t source[100], answer[100], out[CW_DRAFT_MOST];
+  for (int32_t i = 0; i < 100; i++) source[i] = i;
+  cw_draft draft;
+  cw_draft_begin(&draft, source, 100, answer);
+  answer[0] = 0;
+  CHECK(cw_draft_guess(&draft, 1, 0, 100, out) == 16 && out[0] == 1 && out[15] == 16);
+  for (int32_t i = 1; i < 18; i++) answer[i] = i;
+  CHECK(cw_draft_guess(&draft, 18, 16, 100, out) == 32 && out[0] == 18); /* all right: twice as long */
+  for (int32_t i = 18; i < 28; i++) answer[i] = i;
+  answer[28] = 500; /* in place of 28 */
+  CHECK(cw_draft_guess(&draft, 29, 10, 100, out) == 0);
+  answer[29] = 30;
+  CHECK(cw_draft_guess(&draft, 30, 0, 100, out) == 4 && out[0] == 31); /* near: one token is enough */
+  answer[30] = 90;
+  CHECK(cw_draft_guess(&draft, 31, 0, 100, out) == 0);
+  answer[31] = 91;
+  CHECK(cw_draft_guess(&draft, 32, 0, 100, out) == 4 && out[0] == 92); /* far: two */
+  answer[32] = 95;
+  CHECK(cw_draft_guess(&draft, 33, 0, 3, out) == 0); /* two wrong guesses: one token is no longer enough */
+  for (int32_t i = 33; i < 60; i++) answer[i] = 200 + i % 3;
+  CHECK(cw_draft_guess(&draft, 60, 0, 100, out) == 8);
+  for (int32_t i = 0; i < 8; i++) CHECK(out[i] == 200 + (60 + i) % 3); /* beyond the end of the answer, too */
+  CHECK(cw_draft_guess(&draft, 60, 0, 0, out) == 0);
+
+  cw_draft_begin(&draft, source, 3, answer); /* a source that ends */
+  answer[0] = 0;
+  CHECK(cw_draft_guess(&draft, 1, 0, 100, out) == 2);
+  answer[1] = 1, answer[2] = 2, answer[3] = 3;
+  CHECK(cw_draft_guess(&draft, 4, 2, 100, out) == 0);
+  cw_draft_begin(&draft, NULL, 0, answer);
+  CHECK(cw_draft_guess(&draft, 1, 0, 100, out) == 0);
 }
 
 int main(void) {
@@ -432,6 +606,8 @@ int main(void) {
     test_seeds();
     test_stop();
     test_generate();
+    test_speculation();
+    test_draft();
   }
   return failures > 0;
 }

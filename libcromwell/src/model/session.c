@@ -91,7 +91,7 @@ static void take_all(cw_session *s, uint32_t threads, cw_arena *arena) {
 
   s->run.scratch_size = (scratch_size(config, T, s->max_vision) + 15) / 16 * 16;
   s->run.scratch = cw_arena_take(arena, threads, s->run.scratch_size * sizeof(float));
-  s->logits = cw_arena_take(arena, config->vocab_size, sizeof(float));
+  s->logits = cw_arena_take(arena, CW_LOGIT_ROWS, config->vocab_size * sizeof(float));
 }
 
 /* The null key stands first among what text sees of pictures; its value stays zero. */
@@ -192,16 +192,18 @@ cw_status cw_session_feed_image(cw_session *s, const uint8_t *tiles, uint32_t ro
   return CW_OK;
 }
 
-cw_status cw_session_logits(cw_session *s, const float **logits) {
-  if (s == NULL || logits == NULL || s->length == 0) return CW_E_ARGUMENT;
-  if (!s->logits_known) {
+cw_status cw_session_logits(cw_session *s, const float **logits) { return cw_session_logits_rows(s, 1, logits); }
+
+cw_status cw_session_logits_rows(cw_session *s, uint32_t count, const float **logits) {
+  if (s == NULL || logits == NULL || count < 1 || count > CW_LOGIT_ROWS || count > s->length) return CW_E_ARGUMENT;
+  if (s->logits_known != count) {
     const cw_config *config = &s->model->config;
-    const float *last = s->ar_out + (size_t)(s->length - 1) * config->ar.hidden;
-    s->run.kernels->rms(last, s->model->weights.ar.norm, config->norm_eps, config->ar.hidden, s->buffers.h);
-    cw_matmul(&s->run, 1, s->buffers.h, &s->model->weights.head, s->logits, 0);
-    if (config->logit_softcap > 0) s->run.kernels->softcap(s->logits, config->vocab_size, config->logit_softcap);
-    s->logits_known = 1;
-    cw_trace(&s->run, "logits", -1, s->logits, 1, config->vocab_size);
+    const float *last = s->ar_out + (size_t)(s->length - count) * config->ar.hidden;
+    cw_rms_rows(&s->run, count, last, s->model->weights.ar.norm, config->norm_eps, config->ar.hidden, s->buffers.h);
+    cw_matmul(&s->run, count, s->buffers.h, &s->model->weights.head, s->logits, 0);
+    if (config->logit_softcap > 0) s->run.kernels->softcap(s->logits, (size_t)count * config->vocab_size, config->logit_softcap);
+    s->logits_known = count;
+    cw_trace(&s->run, "logits", -1, s->logits, count, config->vocab_size);
   }
   *logits = s->logits;
   return CW_OK;

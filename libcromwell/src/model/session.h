@@ -9,6 +9,8 @@
 #include "model/model.h"
 #include "model/rope.h"
 
+enum { CW_LOGIT_ROWS = 64 /* tokens whose logits can be had at once */ };
+
 /* An image stands before position `position`, that of its <IMAGE> token; its vision tokens begin at `first`. */
 typedef struct {
   uint32_t position, first;
@@ -62,8 +64,8 @@ struct cw_session {
   uint32_t rope_filled;
   cw_buffers buffers;
   cw_vision_buffers vision;
-  float *logits; /* [vocab] */
-  int logits_known;
+  float *logits; /* [CW_LOGIT_ROWS, vocab] */
+  uint32_t logits_known; /* so many last tokens, 0 for none */
 };
 
 /* The steps of docs/model.md for rows `position` .. position+rows-1 (at most CW_ROWS), whose ids are stored. */

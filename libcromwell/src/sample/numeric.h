@@ -1,5 +1,5 @@
-/* numeric.h: the arithmetic of sampling that is no kernel. Every function gives the same bits on every machine: plain IEEE operations in a fixed
- * order, no libm, no fused multiply-add. */
+/* numeric.h: the arithmetic of sampling that is no kernel. Every function gives the same bits on every machine: plain IEEE operations
+ * in a fixed order, no libm, no fused multiply-add. */
 #ifndef CW_SAMPLE_NUMERIC_H
 #define CW_SAMPLE_NUMERIC_H
 

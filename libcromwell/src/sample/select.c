@@ -35,9 +35,9 @@ static unsigned shift_for(uint32_t span) {
   return shift;
 }
 
-/* A range of scores around the boundary, three standard deviations of the sample's error either way. Its ends are borders of equal parts of
- * the keys that the sample spans. Masses are estimated from the worst token up, where no single token weighs much; tokens too light to matter even
- * together are not allowed to widen the parts. The error of a count is that of the better side, where the count is usually small. */
+/* A range of scores around the boundary, three standard deviations of the sample's error either way. Its ends are borders of equal
+ * parts of the keys that the sample spans. Masses are estimated from the worst token up, where no single token weighs much; tokens too light
+ * to matter even together are not allowed to widen the parts. The error of a count is that of the better side, usually the smaller. */
 static score_range likely(const float *d, const float *w, size_t count, double limit, double total) {
   double each = (double)count / SAMPLES, rest = total - limit, light = w == NULL ? 0 : 1e-3 * rest / (double)count;
   uint32_t key[SAMPLES], first = UINT32_MAX, last = 0, last_heavy = 0;
@@ -92,7 +92,8 @@ static cw_boundary boundary_at(const float *d, size_t position) {
 
 /* Adds up the mass of each of the equal parts of the keys from `first` on, over the tokens at[0..count). Two sets of sums, so that
  * neighbours in the same part do not wait for one another. */
-static void add_up(const float *d, const float *w, const uint32_t *at, size_t count, uint32_t first, unsigned shift, double sum[2 * PARTS]) {
+static void add_up(const float *d, const float *w, const uint32_t *at, size_t count, uint32_t first, unsigned shift,
+                   double sum[2 * PARTS]) {
   memset(sum, 0, 2 * PARTS * sizeof *sum);
   for (size_t i = 0; i < count; i++) sum[((key_of(d[at[i]]) - first) >> shift) * 2 + (i & 1)] += mass_of(w, at[i]);
   for (size_t j = 0; j < PARTS; j++) sum[j] = sum[2 * j] + sum[2 * j + 1];
