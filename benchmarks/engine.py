@@ -107,17 +107,18 @@ def pack_figures(subject: Subject, plan: measure.Plan, limits: Limits, folder: P
 
 
 def kernel_figures(program: Path) -> list[Figure]:
-    """The figures of bench_kernels, when it is built."""
+    """The figures of bench_kernels, when it is built, each with the limit that it measured itself."""
     if not program.exists():
         say(f"kernels skipped, {program.name} is not built")
         return []
     say("kernels")
     rows = json.loads(subprocess.run([program, "--json"], stdout=subprocess.PIPE, check=True).stdout)
-    return [
-        Figure(f"kernels, {row['isa']}", f"{row['kernel']} {row['shape']}", row["value"], row["unit"], row.get("threads", 1),
-               rate=row["value"], limits=(row["limit_name"],) if row.get("limit_name") else ())
-        for row in rows
-    ]  # fmt: skip
+    found = []
+    for row in rows:
+        limit = (row["limit"]["name"], row["limit"]["value"]) if row["limit"] else None
+        title = f"{row['kernel']} {row['shape']}"
+        found.append(Figure(f"kernels, {row['isa']}", title, row["value"], row["unit"], row["threads"], rate=row["value"], own_limit=limit))
+    return found
 
 
 def library_results(threads: int, budget_s: float) -> tuple[list[Figure], list[Peer]]:

@@ -28,6 +28,7 @@ class Figure:
     batch: int = 1
     rate: float = 0.0
     limits: tuple[str, ...] = ()
+    own_limit: tuple[str, float] | None = None  # name and value, of a program that measures its own
     foreign: float = 0.0  # share of the machine that other programs used meanwhile, 0..1
 
     @property
@@ -123,12 +124,13 @@ def number(value: float) -> str:
 
 def row(figure: Figure, limits: Limits, peer: Peer | None) -> list[str]:
     """The cells of one line. A value during which others used more than a twentieth of the machine is marked with ~."""
-    held = limits.best(figure.limits, figure.threads) if figure.limits else None
+    held = figure.own_limit or (limits.best(figure.limits, figure.threads) if figure.limits else None)
     mark = "~" if figure.foreign > 0.05 else ""
     cells = [figure.title, str(figure.threads), f"{mark}{number(figure.value)} {figure.unit}", "", "", "", "", ""]
     if held is not None:
         name, limit = held
-        cells[3:6] = [number(figure.rate), f"{number(limit)} {limits.units[name]} {name}", f"{100 * figure.rate / limit:.0f}%"]
+        unit = limits.units.get(name, figure.unit)
+        cells[3:6] = [number(figure.rate), f"{number(limit)} {unit} {name}", f"{100 * figure.rate / limit:.0f}%"]
     if peer is not None:
         cells[6:] = [f"{peer.name} {number(peer.value)}", f"{advantage(figure, peer):.2f}x"]
     return cells

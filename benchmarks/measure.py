@@ -29,7 +29,7 @@ class Plan(NamedTuple):
     """What is measured of a pack, and for how long each figure is repeated."""
 
     threads: int
-    contexts: tuple[int, ...]  # lengths of text: prefill up to each, decode after each
+    contexts: tuple[int, ...]  # lengths of text after which generation goes on, ascending; the first and the last are read whole
     batches: tuple[int, ...]
     counts: tuple[int, ...]  # numbers of threads, the largest included
     budget_s: float
@@ -168,7 +168,7 @@ class Bench:
             with self._session(threads, GENERATED) as session:
                 reading = best(lambda s=session: decode(s, single(self.ids[:GENERATED])), self.plan.budget_s)
                 yield self._decoded(reading, GENERATED, threads, 0)
-            if threads == self.plan.threads or not self.contexts:
+            if threads == self.plan.threads or not self.contexts:  # `long` has that one
                 continue
             count = self.contexts[0]
             with self._session(threads, count) as session:
@@ -179,14 +179,19 @@ class Bench:
         return feed(session, self.ids[:count])
 
     def long(self) -> Iterator[Figure]:
-        """Prefill of every length of text, and generation after it."""
+        """Prefill of the shortest and the longest text, and generation after every length of context, by rewinding."""
         threads = self.plan.threads
         with self._session(threads) as session:
-            for count in self.contexts:
-                self._say(f"{self.label}: {count} tokens")
+            for count in sorted({self.contexts[0], self.contexts[-1]}):
+                self._say(f"{self.label}: prefill of {count} tokens")
                 yield self._prefilled(best(lambda n=count: self._refeed(session, n), self.plan.budget_s, rounds=1), count, threads)
+            found = []
+            for count in reversed(self.contexts):
+                self._say(f"{self.label}: generation after {count} tokens")
+                session.rewind(count)
                 reading = best(lambda: decode(session, single(self.ids[-CONTINUED:])), self.plan.budget_s)
-                yield self._decoded(reading, CONTINUED, threads, count)
+                found.append(self._decoded(reading, CONTINUED, threads, count))
+            yield from reversed(found)
 
     def batches(self) -> Iterator[Figure]:
         """Several sequences at once from empty contexts: tokens of all of them a second."""

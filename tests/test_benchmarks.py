@@ -117,6 +117,7 @@ def test_table() -> None:
         figures.Figure("m-q8", "decode", 50.0, "tok/s", 2, tokens=128, rate=12.0, limits=("dram_read",)),
         figures.Figure("m-q8", "decode", 40.0, "tok/s", 1, tokens=128, rate=5.5, limits=("dram_read",), foreign=0.3),
         figures.Figure("m-q8", "open", 2.0, "ms"),
+        figures.Figure("m-q8", "product", 90.0, "GOP/s", rate=90.0, own_limit=("arithmetic", 100.0)),
     ]
     peers = [
         figures.Peer("slow", "m-q8", "decode", 20.0, "tok/s", 2, tokens=128),
@@ -129,6 +130,7 @@ def test_table() -> None:
     assert cells[4] == "slow 20 2.50x".split()
     assert cells[5] == "decode 1 ~40 tok/s 5.5 11 GB/s dram_read 50%".split()
     assert cells[6] == "open 1 2 ms".split()
+    assert cells[7] == "product 1 90 GOP/s 90 100 GOP/s arithmetic 90%".split()
     assert cells[-1] == "m-q8 decode 32 at 4096 2 10 tok/s deep".split()
 
 
