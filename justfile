@@ -19,8 +19,11 @@ build:
 test *ARGS: build
     PYTHONPATH=build/site {{python}} -m pytest {{ARGS}}
 
-# Time the main job, and the start of every command
-bench:
+# The engine beside the machine's limits and other programs (docs/benchmarks.md), the main job, and the start of every command
+[positional-arguments]
+bench *ARGS: build
+    cmake --build build --target $(basename -s .c -a libcromwell/tests/bench_*.c)
+    PYTHONPATH=build/site {{python}} -m benchmarks.engine "$@"
     {{python}} benchmarks/main_job.py
     {{python}} benchmarks/startup.py
 

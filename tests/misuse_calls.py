@@ -161,6 +161,8 @@ def sessions(model: Any, info: Any, image: int) -> None:
 
     call("cw_session_logits", "of nothing", text, logits)
     call("cw_session_logits", "no session", NULL, logits)
+    call("cw_session_logits_rows", "of nothing", text, 1, logits)
+    call("cw_session_logits_rows", "no session", NULL, 1, logits)
     call("cw_session_feed", "no session", NULL, [30], 1)
     call("cw_session_feed", "no ids", text, NULL, 1)
     call("cw_session_feed", "nothing", text, NULL, 0, gives=OK)
@@ -173,6 +175,9 @@ def sessions(model: Any, info: Any, image: int) -> None:
     call("cw_session_feed", "full", text, [30 + i for i in range(40)], 40, gives=OK)
     call("cw_session_feed", "beyond full", text, [30], 1, gives=CAPACITY)
     call("cw_session_logits", "no place", text, NULL)
+    call("cw_session_logits_rows", "no place", text, 1, NULL)
+    for count in (0, 41, 65, HUGE):
+        call("cw_session_logits_rows", f"{count} rows", text, count, logits)
     call("cw_session_rewind", "forward", text, 41)
     call("cw_session_rewind", "far forward", text, HUGE)
     call("cw_session_rewind", "no session", NULL, 0)
@@ -269,31 +274,32 @@ def generation(session: Any, info: Any) -> None:
     other = opened("cw_sampler_open", "cw_sampler", info.vocab_size - 1, 4096, sampling())
     full = opened("cw_sampler_open", "cw_sampler", info.vocab_size, 1, sampling())
     stop, ids = ffi.new("uint8_t[]", b"zz" * 200), ffi.new("int32_t[16]")
-    names = ("session", "sampler", "stop_ids", "stop_id_count", "stop_strings", "stop_sizes", "stop_string_count", "max_tokens", "on_token",
-             "user", "ids", "count", "text_size", "log_probability_sum", "reason")  # fmt: skip
-    sound: dict[str, Any] = {"session": session, "sampler": sampler, "stop_ids": [1], "stop_id_count": 1, "max_tokens": 3, "ids": ids,
-                             "stop_strings": ffi.new("uint8_t *[]", [stop] * 40), "stop_sizes": ffi.new("size_t[]", [2] * 40),
-                             "stop_string_count": 1, "on_token": NULL, "user": NULL, "count": ffi.new("uint32_t *"),
-                             "text_size": ffi.new("size_t *"), "log_probability_sum": ffi.new("float *"),
-                             "reason": ffi.new("cw_stop_reason *")}  # fmt: skip
+    sound: dict[str, Any] = {"stop_ids": ffi.new("int32_t[]", [1]), "stop_id_count": 1, "stop_strings": ffi.new("uint8_t *[]", [stop] * 40),
+                             "stop_sizes": ffi.new("size_t[]", [2] * 40), "stop_string_count": 1, "max_tokens": 3,
+                             "draft_ids": ffi.new("int32_t[]", [30, 31]), "draft_count": 2}  # fmt: skip
+    places: dict[str, Any] = {"session": session, "sampler": sampler, "ids": ids, "out": ffi.new("cw_generation *")}
 
     def generate(case: str, gives: int = ARGUMENT, **changes: Any) -> None:
-        call("cw_generate", case, *((sound | changes)[name] for name in names), gives=gives)
+        given = places | {name: value for name, value in changes.items() if name in places}
+        asked = ffi.new("cw_generate_request *", sound | {name: value for name, value in changes.items() if name not in places})
+        call("cw_generate", case, given["session"], given["sampler"], asked, given["ids"], given["out"], gives=gives)
 
-    for name in ("session", "sampler", "stop_ids", "stop_strings", "stop_sizes", "ids", "count", "reason"):
+    call("cw_generate", "no request", session, sampler, NULL, ids, places["out"])
+    for name in ("session", "sampler", "stop_ids", "stop_strings", "stop_sizes", "draft_ids", "ids", "out"):
         generate(f"no {name}", **{name: NULL})
     generate("a sampler of another vocabulary", sampler=other)
     for token in (-1, info.vocab_size, INT_MIN):
-        generate(f"stop id {token}", stop_ids=[token])
+        generate(f"stop id {token}", stop_ids=ffi.new("int32_t[]", [token]))
+        generate(f"drafted id {token}", draft_ids=ffi.new("int32_t[]", [1, token]))
     generate("33 stop strings", stop_string_count=33)
     generate("2^64 - 1 stop strings", stop_string_count=2**64 - 1)
-    generate("a missing stop string", stop_strings=[NULL])
+    generate("a missing stop string", stop_strings=ffi.new("uint8_t *[]", [NULL]))
     for size in (0, 257, 2**64 - 1):
-        generate(f"a stop string of {size} bytes", stop_sizes=[size])
+        generate(f"a stop string of {size} bytes", stop_sizes=ffi.new("size_t[]", [size]))
     generate("a sampler without room", CAPACITY, sampler=full)
     generate("no tokens wanted", OK, max_tokens=0, ids=NULL)
     generate("without stops and extras", OK, stop_ids=NULL, stop_id_count=0, stop_strings=NULL, stop_sizes=NULL, stop_string_count=0,
-             text_size=NULL, log_probability_sum=NULL)  # fmt: skip
+             draft_ids=NULL, draft_count=0)  # fmt: skip
     lib.cw_session_rewind(session, 0)
     generate("an empty session")
     for handle in (sampler, other, full):

@@ -161,7 +161,20 @@ def test_consecutive_seeds_are_independent():
     assert ((counts - 250) ** 2 / 250).sum() < chi_square_limit(15)
 
 
-@pytest.mark.parametrize("isa", ["scalar", "avx2"])
+def present(isa: str) -> bool:
+    """Whether this machine has the instruction set and this build the kernels."""
+    try:
+        isa_select(isa)
+    except CromwellError:
+        return False
+    isa_select(None)
+    return True
+
+
+ISAS = [isa for isa in ("scalar", "avx2", "avx512vnni") if present(isa)]
+
+
+@pytest.mark.parametrize("isa", ISAS)
 def test_draws_are_the_same_everywhere(isa):
     """Pinned: a change of these ids changes every sampled edit of every user."""
     isa_select(isa)
@@ -170,6 +183,41 @@ def test_draws_are_the_same_everywhere(isa):
         ids = [sampler.next(logits)[0] for _ in range(12)]
     isa_select(None)
     assert ids == [523, 304, 937, 878, 660, 343, 396, 601, 805, 86, 904, 165]
+
+
+WIDE = [
+    {"top_p": 0.95, "temperature": 0.8},
+    {"top_p": 0.5},
+    {"top_k": 40, "temperature": 0.8},
+    {"top_k": 3000, "top_p": 0.9},
+    {"top_k": 200, "top_p": 0.95, "min_p": 0.05, "repetition_penalty": 1.1, "temperature": 0.8},
+]
+
+
+@pytest.mark.parametrize("options", WIDE, ids=str)
+@pytest.mark.parametrize("shape", ["normal", "flat", "equal", "steps", "peaked", "masked"])
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_whole_vocabulary(isa, shape, options):
+    """50,000 logits, where boundaries are found by way of a sample, against the sorting reference."""
+    size, numbers = 50_000, np.random.default_rng(9)
+    x_V = numbers.normal(0, {"flat": 1e-3, "equal": 0}.get(shape, 3.0), size).astype(F)
+    if shape == "steps":
+        x_V = np.round(x_V)
+    if shape == "peaked":
+        x_V[777] = 40
+    if shape == "masked":
+        x_V[numbers.random(size) < 0.6] = -math.inf
+    chosen, history = {"temperature": 1.0, **options}, list(range(0, size, 31))
+    logits = array("f", x_V.tobytes())
+    weights = reference_weights(logits, history, **chosen)
+    isa_select(isa)
+    with Sampler(size, size, seed=4, **chosen) as sampler:
+        sampler.accept(history)
+        for step in range(4):
+            token, log_probability = sampler.next(logits)
+            assert token == reference_pick(weights, 4, step)
+            assert log_probability == pytest.approx(plain_log_probability(logits, token), abs=1e-5)
+    isa_select(None)
 
 
 def support(logits, **options):

@@ -54,12 +54,16 @@ class TensorInfo(NamedTuple):
 
 
 class Generation(NamedTuple):
-    """What `generate` produced. `text_size` is the decoded size in bytes before a stop string, of all ids otherwise."""
+    """What `generate` produced. `text_size` is the decoded size in bytes before a stop string, of all ids otherwise; `steps` are the
+    model's passes, `drafted` the tokens fed on a guess, of which `accepted` were right."""
 
     ids: list[int]
     reason: str
     text_size: int
     log_probability: float
+    steps: int
+    drafted: int
+    accepted: int
 
 
 def _check(status: int, fault: Any = None, where: str = "") -> None:
@@ -463,24 +467,27 @@ class Sampler(_Handle):
 
 
 def generate(session: Session, sampler: Sampler, stop_ids: Sequence[int], stop_strings: Sequence[bytes], max_tokens: int,
-             on_token: Callable[[int], Any] | None = None) -> Generation:
+             on_token: Callable[[int], Any] | None = None, draft: Sequence[int] = ()) -> Generation:
     """Samples and feeds tokens until a stop id, a stop string, `max_tokens`, or a true result of `on_token(id)`.
 
+    `draft` holds tokens that the answer is likely to repeat, from its likeliest beginning on; they make it come faster, never different.
     An exception in `on_token`, an interrupt included, ends the loop and is raised here."""
     if sampler.vocab_size != session._info.vocab_size:
         raise CromwellError(STATUS_ARGUMENT, f"sampler for {sampler.vocab_size} tokens, model with {session._info.vocab_size}")
     strings = [ffi.from_buffer("uint8_t[]", text) for text in stop_strings]
-    ids, count, text_size = ffi.new("int32_t[]", max(1, _unsigned(max_tokens))), ffi.new("uint32_t *"), ffi.new("size_t *")
-    log_probability, reason = ffi.new("float *"), ffi.new("cw_stop_reason *")
-    stops = _ids(stop_ids)
-    callback = _Callback(on_token)
+    pointers, sizes = ffi.new("uint8_t *[]", strings), ffi.new("size_t[]", [len(text) for text in stop_strings])
+    stops, source = _ids(stop_ids), _ids(draft)
+    ids, out, callback = ffi.new("int32_t[]", max(1, _unsigned(max_tokens))), ffi.new("cw_generation *"), _Callback(on_token)
     user = ffi.new_handle(callback)
-    status = lib.cw_generate(session._open(), sampler._open(), stops, len(stops), ffi.new("uint8_t *[]", strings),
-                             ffi.new("size_t[]", [len(text) for text in stop_strings]), len(strings), max_tokens,
-                             lib.cw_py_token, user, ids, count, text_size, log_probability, reason)
+    request = ffi.new("cw_generate_request *", {
+        "stop_ids": stops, "stop_id_count": len(stops), "stop_strings": pointers, "stop_sizes": sizes, "stop_string_count": len(strings),
+        "max_tokens": max_tokens, "draft_ids": source, "draft_count": len(source), "on_token": lib.cw_py_token, "user": user,
+    })
+    status = lib.cw_generate(session._open(), sampler._open(), request, ids, out)
     callback.reraise()
     session._traced(status)
-    return Generation(ffi.unpack(ids, count[0]) if count[0] else [], STOP_REASONS[reason[0]], text_size[0], log_probability[0])
+    return Generation(ffi.unpack(ids, out.count) if out.count else [], STOP_REASONS[out.reason], out.text_size, out.log_probability_sum,
+                      out.steps, out.drafted, out.accepted)
 
 
 # ---- Pictures ---------------------------------------------------------------------------------------------------------------

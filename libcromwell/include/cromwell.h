@@ -186,16 +186,36 @@ typedef enum {
 
 typedef int (*cw_token_fn)(void *user, int32_t id); /* return non-zero to stop */
 
-/* The plain token loop: logits, sample, accept, feed, until a stop. Allocates nothing. Stop strings, at most 32 of 1..256 bytes, are
- * matched on the decoded bytes, across token borders: the match that ends first counts, of those that end together the longest.
- * ids has room for max_tokens; *text_size (NULL allowed) is the decoded size before the stop string; the sum of log-probabilities
- * (NULL allowed) is over the tokens written and the stop token. A token is fed when its successor is wanted: the last one written
- * is not, unless a stop token followed it. on_token (NULL allowed) sees every token written, and must not use the session.
+typedef struct {
+  const int32_t *stop_ids;
+  size_t stop_id_count;
+  const uint8_t *const *stop_strings; /* at most 32 of 1..256 bytes each */
+  const size_t *stop_sizes;
+  size_t stop_string_count;
+  uint32_t max_tokens;
+  const int32_t *draft_ids; /* what the answer may repeat, the likeliest beginning first: the text to be rewritten */
+  size_t draft_count;       /* 0: plain decoding */
+  cw_token_fn on_token;     /* NULL allowed; sees every token written, and must not use the session */
+  void *user;
+} cw_generate_request;
+
+typedef struct {
+  uint32_t count;            /* tokens written */
+  size_t text_size;          /* decoded bytes before the stop string, of all tokens otherwise */
+  float log_probability_sum; /* over the tokens written and the stop token */
+  cw_stop_reason reason;
+  uint32_t steps;            /* passes of the model */
+  uint32_t drafted, accepted; /* tokens fed before they were known to be right, and those that were */
+} cw_generation;
+
+/* The token loop: logits, sample, accept, feed, until a stop. Allocates nothing. Stop strings are matched on the decoded bytes, across
+ * token borders: the match that ends first counts, of those that end together the longest.
+ * ids has room for max_tokens. A token is fed when its successor is wanted: the last one written is not, unless a stop token
+ * followed it. With draft_ids, tokens that the answer is likely to repeat are fed several at a time and forgotten where it does not:
+ * faster, and the same in every result but steps, drafted and accepted.
  * CW_E_ARGUMENT also for a vocabulary other than the sampler's; on failure the session and ids may hold tokens already made. */
-CW_API cw_status cw_generate(cw_session *session, cw_sampler *sampler, const int32_t *stop_ids, size_t stop_id_count,
-                             const uint8_t *const *stop_strings, const size_t *stop_sizes, size_t stop_string_count, uint32_t max_tokens,
-                             cw_token_fn on_token, void *user, int32_t *ids, uint32_t *count, size_t *text_size,
-                             float *log_probability_sum, cw_stop_reason *reason);
+CW_API cw_status cw_generate(cw_session *session, cw_sampler *sampler, const cw_generate_request *request, int32_t *ids,
+                             cw_generation *out);
 
 /* ---- Pictures -------------------------------------------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 /* generate_pack.c: one whole generation through the public header, for valgrind, the sanitizers and the allocation counter:
  *     generate_pack PACK ISA THREADS TOKENS TILES
  * opens PACK, feeds a prompt (with a picture of at most TILES tiles, without one for 0), saves and restores a prefix, generates up to
- * TOKENS tokens twice, greedy and sampled, and closes everything. Prints the ids; linked with count_allocations.c it also fails when
+ * TOKENS tokens three times: greedy, the same with a draft, and sampled with a draft, and closes everything. Prints the ids; linked with count_allocations.c it also fails when
  * anything between opening and closing allocated. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,17 +62,19 @@ static int each_token(void *user, int32_t id) {
   return 0;
 }
 
-static void generate(cw_session *session, cw_sampler *sampler, int32_t stop_id, uint32_t max_tokens, int32_t *ids, uint32_t *count) {
+static void generate(cw_session *session, cw_sampler *sampler, int32_t stop_id, uint32_t max_tokens, const prompt *draft, int32_t *ids,
+                     uint32_t *count) {
   static const uint8_t STOP[] = "\n\n\n\n\n";
   const uint8_t *const strings[] = {STOP};
   const size_t sizes[] = {sizeof STOP - 1};
   uint32_t seen = 0;
-  size_t text_size;
-  float log_probability;
-  cw_stop_reason reason;
-  REQUIRE(cw_generate(session, sampler, &stop_id, 1, strings, sizes, 1, max_tokens, each_token, &seen, ids, count, &text_size,
-                      &log_probability, &reason));
-  if (seen != *count) exit(1);
+  cw_generate_request request = {.stop_ids = &stop_id, .stop_id_count = 1, .stop_strings = strings, .stop_sizes = sizes,
+                                 .stop_string_count = 1, .max_tokens = max_tokens, .on_token = each_token, .user = &seen};
+  if (draft != NULL) request.draft_ids = draft->ids, request.draft_count = draft->count;
+  cw_generation made;
+  REQUIRE(cw_generate(session, sampler, &request, ids, &made));
+  if (seen != made.count) exit(1);
+  *count = made.count;
 }
 
 static void print(const char *what, const int32_t *ids, uint32_t count) {
@@ -116,16 +118,17 @@ int main(int argc, char **argv) {
                                 .threads = threads, .guidance = 1};
   cw_session *session;
   require(cw_session_open(model, &options, &session, &fault), "session", &fault);
-  cw_sampler *greedy, *sampled;
+  cw_sampler *greedy, *greedy_again, *sampled;
   cw_sampling plain = {.top_p = 1, .repetition_penalty = 1};
   cw_sampling rich = {.temperature = 0.9f, .top_k = 200, .top_p = 0.95f, .min_p = 0.01f, .repetition_penalty = 1.1f, .seed = 5};
   require(cw_sampler_open(info.vocab_size, options.max_tokens, &plain, &greedy, &fault), "sampler", &fault);
+  require(cw_sampler_open(info.vocab_size, options.max_tokens, &plain, &greedy_again, &fault), "sampler", &fault);
   require(cw_sampler_open(info.vocab_size, options.max_tokens, &rich, &sampled, &fault), "sampler", &fault);
   size_t state_size = before_picture * info.state_bytes_per_token;
   void *state = malloc(state_size);
   float *joint = malloc(p.count * info.joint_size * sizeof *joint);
-  int32_t *ids = malloc((size_t)max_tokens * sizeof *ids);
-  if (state == NULL || joint == NULL || ids == NULL) return 1;
+  int32_t *ids = malloc((size_t)max_tokens * sizeof *ids), *drafted = malloc((size_t)max_tokens * sizeof *ids);
+  if (state == NULL || joint == NULL || ids == NULL || drafted == NULL) return 1;
 
   unsigned long before = allocations();
   uint32_t first_count, count;
@@ -137,9 +140,19 @@ int main(int argc, char **argv) {
   REQUIRE(cw_session_feed(session, p.ids + before_picture, p.count - before_picture));
   REQUIRE(cw_session_joint(session, 0, (uint32_t)p.count, joint));
   REQUIRE(cw_sampler_accept(sampled, p.ids, p.count));
-  generate(session, greedy, stop_id, (uint32_t)max_tokens, ids, &first_count);
+  generate(session, greedy, stop_id, (uint32_t)max_tokens, NULL, ids, &first_count);
   unsigned long after = allocations();
   print("greedy", ids, first_count);
+  memcpy(drafted, ids, first_count * sizeof *ids);
+  before += allocations() - after; /* what printing took */
+  REQUIRE(cw_session_rewind(session, (uint32_t)p.count - 1));
+  REQUIRE(cw_session_feed(session, p.ids + p.count - 1, 1));
+  generate(session, greedy_again, stop_id, (uint32_t)max_tokens, &p, ids, &count);
+  if (count != first_count || memcmp(drafted, ids, count * sizeof *ids) != 0) {
+    fprintf(stderr, "generate_pack: another answer with a draft\n");
+    return 1;
+  }
+  after = allocations();
 
   before += allocations() - after; /* what printing took */
   REQUIRE(cw_session_rewind(session, (uint32_t)p.count - 1));
@@ -148,15 +161,17 @@ int main(int argc, char **argv) {
   int32_t id;
   REQUIRE(cw_session_logits(session, &logits));
   REQUIRE(cw_sampler_next(sampled, logits, &id, NULL));
-  generate(session, sampled, stop_id, (uint32_t)max_tokens, ids, &count);
+  generate(session, sampled, stop_id, (uint32_t)max_tokens, &p, ids, &count);
   after = allocations();
   print("sampled", ids, count);
 
   free(ids);
+  free(drafted);
   free(joint);
   free(state);
   free(tiles);
   cw_sampler_close(greedy);
+  cw_sampler_close(greedy_again);
   cw_sampler_close(sampled);
   cw_session_close(session);
   cw_model_close(model);

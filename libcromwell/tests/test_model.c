@@ -57,10 +57,10 @@ static void test_life(cw_model *model) {
   cw_sampler *sampler;
   CHECK(cw_sampler_open(info.vocab_size, 400, &sampling, &sampler, NULL) == CW_OK);
   int32_t out[60], stop = 1;
-  uint32_t count;
-  cw_stop_reason reason;
-  CHECK(cw_generate(session, sampler, &stop, 1, NULL, NULL, 0, 60, NULL, NULL, out, &count, NULL, NULL, &reason) == CW_OK);
-  CHECK(count > 0 && cw_session_length(session) >= PROMPT + 1);
+  cw_generate_request request = {.stop_ids = &stop, .stop_id_count = 1, .max_tokens = 60, .draft_ids = ids, .draft_count = PROMPT};
+  cw_generation made;
+  CHECK(cw_generate(session, sampler, &request, out, &made) == CW_OK);
+  CHECK(made.count > 0 && cw_session_length(session) >= PROMPT + 1);
   cw_sampler_close(sampler);
   free(state), free(again), free(tiles);
   cw_session_close(session);

@@ -2,11 +2,14 @@
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cpu.h"
+#include "sample/draft.h"
 #include "sample/generate.h"
 #include "sample/numeric.h"
+#include "sample/select.h"
 #include "sample/stop.h"
 
 static int failures;
@@ -52,11 +55,103 @@ static void test_numeric(void) {
   CHECK(worst < 1e-12);
   CHECK(cw_log(1) == 0);
 
-  float ones[97];
-  for (int i = 0; i < 97; i++) ones[i] = 1;
-  for (size_t n = 0; n <= 97; n++) CHECK(cw_sum(ones, n) == (double)n);
-
   CHECK(cw_uniform(1, 0) != cw_uniform(1, 1) && cw_uniform(1, 0) != cw_uniform(2, 0));
+}
+
+enum { LONGEST = 5000 };
+
+/* Logits of several kinds: spread, flat, tied, with tokens ruled out, with one far ahead, and with an outlier far behind. */
+static void make_logits(int kind, size_t count, float *x) {
+  for (size_t i = 0; i < count; i++) {
+    double u = cw_uniform((uint64_t)kind, i), sum = u;
+    for (uint64_t j = 1; j < 6; j++) sum += cw_uniform((uint64_t)kind + 100 * j, i);
+    double normal = (sum - 3) * 1.4142;
+    x[i] = (float)(kind == 0 ? 3 * normal : kind == 1 ? 1e-3 * normal : kind == 2 ? 0.25 : floor(4 * normal) / 4);
+    if (kind == 4 && u < 0.3) x[i] = -INFINITY;
+  }
+  if (kind == 5) x[count / 2] = 90;
+  if (kind == 6) x[count / 3] = -1e30f;
+  for (size_t i = 0; kind >= 7 && i < count; i++) x[i] = (i % 4 == 0) == (kind == 7) ? -20 : -2.5f - (float)(i % 7); /* misleads a sample */
+}
+
+enum { KINDS = 9 };
+
+static int same_bits(const float *a, const float *b, size_t count) { return memcmp(a, b, count * sizeof *a) == 0; }
+
+/* One table's passes against the reference; what lies beyond the ends is NaN. */
+static void test_scan(const cw_scan *scan, const cw_scan *reference) {
+  static const size_t SIZES[] = {1, 7, 8, 9, 15, 16, 17, 31, 33, 97, 256, LONGEST};
+  static float x[LONGEST + 32], d[2][LONGEST + 32], w[2][LONGEST + 32];
+  static uint32_t at[2][LONGEST + CW_SCAN_SLACK];
+  for (int kind = 0; kind < KINDS; kind++) {
+    for (size_t i = 0; i < sizeof SIZES / sizeof *SIZES; i++) {
+      size_t n = SIZES[i];
+      for (size_t j = 0; j < LONGEST + 32; j++) x[j] = d[0][j] = d[1][j] = w[0][j] = w[1][j] = NAN;
+      make_logits(kind, n, x);
+      float best = reference->largest(x, n), middle = x[n / 2];
+      if (best == -INFINITY) continue;
+      CHECK(scan->largest(x, n) == best);
+      CHECK(scan->find(x, n, best) == reference->find(x, n, best) && scan->find(x, n, middle) == reference->find(x, n, middle));
+      CHECK(scan->find(x, n, 1e20f) == n);
+      CHECK(scan->sum_exp(x, n, best) == reference->sum_exp(x, n, best));
+      reference->score(x, n, best, 0.7f, d[0]);
+      scan->score(x, n, best, 0.7f, d[1]);
+      CHECK(same_bits(d[0], d[1], n));
+      CHECK(scan->weigh(x, n, best, 1.3f, d[1], w[1]) == reference->weigh(x, n, best, 1.3f, d[0], w[0]));
+      CHECK(same_bits(d[0], d[1], n) && same_bits(w[0], w[1], n) && isnan(d[1][n]) && isnan(w[1][n]));
+      memcpy(d[1], x, n * sizeof *x);
+      scan->weigh(d[1], n, best, 1.3f, d[1], w[1]);
+      CHECK(same_bits(d[0], d[1], n) && same_bits(w[0], w[1], n));
+      for (int by_weight = 0; by_weight < 2; by_weight++) {
+        for (float low = -12; low <= 0; low += 1.5f) {
+          const float high = low / 3;
+          cw_between want = reference->between(d[0], by_weight ? w[0] : NULL, n, low, high, at[0]);
+          cw_between got = scan->between(d[0], by_weight ? w[0] : NULL, n, low, high, at[1]);
+          CHECK(got.above == want.above && got.count == want.count && memcmp(at[0], at[1], want.count * sizeof **at) == 0);
+        }
+      }
+      CHECK(scan->keep(d[1], w[1], n, -3, 0.01f) == reference->keep(d[0], w[0], n, -3, 0.01f));
+      CHECK(same_bits(w[0], w[1], n) && isnan(w[1][n]));
+      x[n - 1] = NAN;
+      CHECK(isnan(scan->largest(x, n)) && isnan(reference->largest(x, n)));
+    }
+  }
+}
+
+static const float *compared; /* scores that `better` goes by */
+
+static int better(const void *a, const void *b) {
+  uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
+  if (compared[i] != compared[j]) return compared[i] > compared[j] ? -1 : 1;
+  return i < j ? -1 : i > j;
+}
+
+/* cw_select against a sort, by weight and by count, for limits all over the range. */
+static void test_select(const cw_scan *scan) {
+  static float x[LONGEST], d[LONGEST], w[LONGEST];
+  static uint32_t at[LONGEST + CW_SCAN_SLACK], order[LONGEST];
+  const size_t SIZES[] = {1, 2, 33, 1000, 2049, 4096, LONGEST};
+  const double SHARES[] = {1e-9, 1e-4, 0.01, 0.3, 0.5, 0.9, 0.95, 0.999, 0.9999999};
+  for (int kind = 0; kind < KINDS; kind++) {
+    for (size_t i = 0; i < sizeof SIZES / sizeof *SIZES; i++) {
+      size_t n = SIZES[i];
+      make_logits(kind, n, x);
+      if (scan->largest(x, n) == -INFINITY) continue;
+      double weight = scan->weigh(x, n, scan->largest(x, n), 0.8f, d, w);
+      for (uint32_t j = 0; j < n; j++) order[j] = j;
+      compared = d;
+      qsort(order, n, sizeof *order, better);
+      for (size_t j = 0; j < 2 * sizeof SHARES / sizeof *SHARES; j++) {
+        int by_weight = j % 2 == 0;
+        double total = by_weight ? weight : (double)n, limit = SHARES[j / 2] * total, sum = 0;
+        if (!by_weight) limit = ceil(limit);
+        size_t end = 0;
+        while (end < n && (sum += by_weight ? w[order[end]] : 1) < limit) end++;
+        cw_boundary b = cw_select(scan, d, by_weight ? w : NULL, n, limit, total, at);
+        CHECK(b.last == order[end] && b.d == d[b.last] && b.better == (b.d == 0 ? INFINITY : nextafterf(b.d, 0)));
+      }
+    }
+  }
 }
 
 static void test_refusals(void) {
@@ -237,16 +332,17 @@ typedef struct {
 
 static const char *const WORDS[8] = {"", "a", "b", "ab", "\n", "en", "d.", "xyz"};
 
-static cw_status script_logits(void *user, const float **logits) {
+static cw_status script_logits(void *user, uint32_t count, const float **logits) {
   script_source *s = user;
+  CHECK(count == 1);
   for (int i = 0; i < 8; i++) s->logits[i] = i == s->script[s->fed] ? 5 : 0;
   *logits = s->logits;
   return CW_OK;
 }
 
-static cw_status script_feed(void *user, int32_t id) {
+static cw_status script_feed(void *user, const int32_t *ids, uint32_t count) {
   script_source *s = user;
-  CHECK(id == s->script[s->fed]);
+  CHECK(count == 1 && *ids == s->script[s->fed]);
   if (s->fed == s->room) return CW_E_CAPACITY;
   s->fed++;
   return CW_OK;
@@ -266,13 +362,20 @@ static int script_token(void *user, int32_t id) {
   return ++s->calls == s->stop_at;
 }
 
-static cw_generate_result run(script_source *s, const char *stop_string, int32_t stop_id, uint32_t max_tokens, int32_t *ids) {
+static cw_status script_forget(void *user, uint32_t count) {
+  (void)user, (void)count;
+  CHECK(0); /* nothing is fed on a guess */
+  return CW_OK;
+}
+
+static cw_generation run(script_source *s, const char *stop_string, int32_t stop_id, uint32_t max_tokens, int32_t *ids) {
   cw_sampler *sampler = open_sampler(8, (cw_sampling){.top_p = 1, .repetition_penalty = 1});
-  cw_token_source source = {s, 8, script_logits, script_feed, script_decode};
+  cw_token_source source = {s, 8, 64, script_logits, script_feed, script_forget, script_decode};
   const uint8_t *strings[1] = {(const uint8_t *)stop_string};
   size_t sizes[1] = {strlen(stop_string)};
-  cw_generate_request request = {&stop_id, 1, strings, sizes, sizes[0] > 0, max_tokens, script_token, s};
-  cw_generate_result result = {0};
+  cw_generate_request request = {.stop_ids = &stop_id, .stop_id_count = 1, .stop_strings = strings, .stop_sizes = sizes,
+                                 .stop_string_count = sizes[0] > 0, .max_tokens = max_tokens, .on_token = script_token, .user = s};
+  cw_generation result = {0};
   CHECK(cw_generate_from(&source, sampler, &request, ids, &result) == CW_OK);
   cw_sampler_close(sampler);
   return result;
@@ -284,7 +387,7 @@ static void test_generate(void) {
   int32_t ids[10];
 
   script_source s = {script, .room = 9};
-  cw_generate_result r = run(&s, "", 7, 10, ids);
+  cw_generation r = run(&s, "", 7, 10, ids);
   CHECK(r.reason == CW_STOP_TOKEN && r.count == 5 && r.text_size == 7 && s.calls == 5 && s.fed == 5);
   CHECK(fabs(r.log_probability_sum - 6 * each) < 1e-5);
   CHECK(memcmp(ids, script, 5 * sizeof *ids) == 0);
@@ -309,7 +412,7 @@ static void test_generate(void) {
   r = run(&s, "", 7, 0, NULL);
   CHECK(r.reason == CW_STOP_LENGTH && r.count == 0 && r.log_probability_sum == 0 && r.text_size == 0);
 
-  cw_token_source source = {&s, 9, script_logits, script_feed, script_decode};
+  cw_token_source source = {&s, 9, 64, script_logits, script_feed, script_forget, script_decode};
   cw_generate_request request = {.max_tokens = 1};
   cw_sampler *sampler = open_sampler(8, PLAIN);
   CHECK(cw_generate_from(&source, sampler, &request, ids, &r) == CW_E_ARGUMENT); /* another vocabulary */
@@ -320,13 +423,182 @@ static void test_generate(void) {
   request.stop_ids = &outside;
   request.stop_id_count = 1;
   CHECK(cw_generate_from(&source, sampler, &request, ids, &r) == CW_E_ARGUMENT);
+  request = (cw_generate_request){.max_tokens = 1, .draft_ids = &outside, .draft_count = 1};
+  CHECK(cw_generate_from(&source, sampler, &request, ids, &r) == CW_E_ARGUMENT);
+  request.draft_ids = NULL;
+  CHECK(cw_generate_from(&source, sampler, &request, ids, &r) == CW_E_ARGUMENT);
   cw_sampler_close(sampler);
 }
 
+enum { WORDS_COUNT = 40, TEXT = 120, FED_MOST = 200 };
+
+/* A source whose logits depend on everything fed; it mostly goes on in `text` from where its tokens last stood there, or repeats itself. */
+typedef struct {
+  const int32_t *text; /* [TEXT] */
+  int32_t fed[FED_MOST];
+  uint32_t count, room;
+  double faith; /* how often it goes on in the text */
+  float logits[CW_STEP_MOST * WORDS_COUNT];
+  int32_t seen[FED_MOST]; /* by the callback */
+  uint32_t seen_count;
+} copyist;
+
+static void copyist_row(const copyist *c, uint32_t count, float *logits) {
+  uint64_t hash = 1469598103934665603u;
+  uint32_t at = 0; /* place in the text */
+  for (uint32_t i = 0; i < count; i++) {
+    hash = (hash ^ (uint64_t)c->fed[i]) * 1099511628211u;
+    for (uint32_t j = 0; j < TEXT; j++) {
+      uint32_t place = (at + j) % TEXT;
+      if (c->text[place] == c->fed[i]) {
+        at = (place + 1) % TEXT;
+        break;
+      }
+    }
+  }
+  for (uint32_t i = 0; i < WORDS_COUNT; i++) logits[i] = (float)(2 * cw_uniform(hash, i));
+  int32_t next = cw_uniform(hash, 100) < 0.9 || count < 9 ? c->text[at] : c->fed[count - 5];
+  if (cw_uniform(hash, 101) < c->faith) logits[next] += 6;
+}
+
+static cw_status copyist_logits(void *user, uint32_t count, const float **logits) {
+  copyist *c = user;
+  CHECK(count >= 1 && count <= CW_STEP_MOST && count <= c->count + 1); /* + 1: what stands before all that was fed */
+  for (uint32_t i = 0; i < count; i++) copyist_row(c, c->count - count + 1 + i, c->logits + i * WORDS_COUNT);
+  *logits = c->logits;
+  return CW_OK;
+}
+
+static cw_status copyist_feed(void *user, const int32_t *ids, uint32_t count) {
+  copyist *c = user;
+  if (count > c->room - c->count) return CW_E_CAPACITY;
+  for (uint32_t i = 0; i < count; i++) c->fed[c->count++] = ids[i];
+  return CW_OK;
+}
+
+static cw_status copyist_forget(void *user, uint32_t count) {
+  copyist *c = user;
+  CHECK(count > 0 && count <= c->count);
+  c->count -= count;
+  return CW_OK;
+}
+
+static cw_status copyist_decode(void *user, int32_t id, uint8_t *out, size_t capacity, size_t *size) {
+  (void)user, (void)capacity;
+  *out = (uint8_t)('0' + id);
+  *size = 1;
+  return CW_OK;
+}
+
+static int copyist_token(void *user, int32_t id) {
+  copyist *c = user;
+  c->seen[c->seen_count++] = id;
+  return c->seen_count == 150;
+}
+
+typedef struct {
+  uint64_t seed;
+  double faith;
+  float temperature;
+  uint32_t room, max_tokens;
+  int32_t stop_id;
+  const char *stop_string;
+} speculation;
+
+static cw_generation copy_out(const speculation *how, const int32_t *text, size_t draft_count, uint32_t step_most, copyist *c, int32_t *ids) {
+  *c = (copyist){.text = text, .room = how->room, .faith = how->faith};
+  cw_sampling sampling = {.temperature = how->temperature, .top_p = 0.95f, .repetition_penalty = 1.05f, .repetition_window = 9,
+                          .seed = how->seed};
+  cw_sampler *sampler = NULL;
+  CHECK(cw_sampler_open(WORDS_COUNT, FED_MOST, &sampling, &sampler, NULL) == CW_OK);
+  cw_token_source source = {c, WORDS_COUNT, step_most, copyist_logits, copyist_feed, copyist_forget, copyist_decode};
+  const uint8_t *string = (const uint8_t *)how->stop_string;
+  size_t size = strlen(how->stop_string);
+  cw_generate_request request = {.stop_ids = &how->stop_id, .stop_id_count = how->stop_id >= 0, .stop_strings = &string, .stop_sizes = &size,
+                                 .stop_string_count = size > 0, .max_tokens = how->max_tokens, .draft_ids = text, .draft_count = draft_count,
+                                 .on_token = copyist_token, .user = c};
+  cw_generation made = {0};
+  CHECK(cw_generate_from(&source, sampler, &request, ids, &made) == CW_OK);
+  cw_sampler_close(sampler);
+  return made;
+}
+
+static int same_ids(const int32_t *a, const int32_t *b, uint32_t count) { return memcmp(a, b, count * sizeof *a) == 0; }
+
+/* With any draft and any width of a step: the same tokens, sums, reasons, calls and state as without. */
+static void test_speculation(void) {
+  static const uint32_t WIDTHS[] = {1, 2, 3, 9, 64};
+  const size_t DRAFTS[] = {TEXT, TEXT / 3};
+  int32_t text[TEXT], ids[2][FED_MOST];
+  static copyist plain, ahead;
+  uint64_t plain_steps = 0, steps = 0, idle = 0, guesses = 0, stopped[4] = {0};
+  for (uint64_t seed = 0; seed < 120; seed++) {
+    for (uint64_t i = 0; i < TEXT; i++) text[i] = (int32_t)(cw_uniform(seed, i) * WORDS_COUNT);
+    speculation how = {.seed = seed, .faith = seed % 5 == 0 ? 0 : seed % 5 == 1 ? 1 : 0.95, .temperature = seed % 3 == 0 ? 0 : 0.7f,
+                       .room = seed % 7 == 0 ? 50 : 190, .max_tokens = seed % 11 == 0 ? 33 : 170,
+                       .stop_id = seed % 2 == 0 ? (int32_t)(seed % 40) : -1, .stop_string = seed % 13 == 0 ? "5B" : ""};
+    cw_generation want = copy_out(&how, text, 0, 64, &plain, ids[0]);
+    CHECK(want.steps == plain.count && want.drafted == 0 && want.accepted == 0);
+    stopped[want.reason]++;
+    for (size_t i = 0; i < sizeof WIDTHS / sizeof *WIDTHS; i++) {
+      cw_generation got = copy_out(&how, text, DRAFTS[i % 2], WIDTHS[i], &ahead, ids[1]);
+      CHECK(got.count == want.count && got.reason == want.reason && got.text_size == want.text_size);
+      CHECK(got.log_probability_sum == want.log_probability_sum && same_ids(ids[0], ids[1], want.count));
+      CHECK(ahead.count == plain.count && same_ids(ahead.fed, plain.fed, plain.count));
+      CHECK(ahead.seen_count == plain.seen_count && same_ids(ahead.seen, plain.seen, plain.seen_count));
+      CHECK(got.accepted <= got.drafted && got.steps <= want.steps && got.steps + got.accepted >= want.steps);
+      if (how.faith == 0) idle += got.steps, guesses += got.drafted;
+      if (how.faith == 1 && WIDTHS[i] == 64) plain_steps += want.steps, steps += got.steps;
+    }
+  }
+  CHECK(stopped[CW_STOP_TOKEN] > 9 && stopped[CW_STOP_STRING] > 0 && stopped[CW_STOP_LENGTH] > 9 && stopped[CW_STOP_CALLER] > 9);
+  CHECK(plain_steps > 3 * steps); /* an answer that mostly copies takes few steps; */
+  CHECK(guesses < idle / 8);      /* one that never does is hardly ever guessed at */
+}
+
+/* What a guess goes by: the beginning, the place after a change, a far place only after two tokens, the answer itself. */
+static void test_draft(void) {
+  int32_t source[100], answer[100], out[CW_DRAFT_MOST];
+  for (int32_t i = 0; i < 100; i++) source[i] = i;
+  cw_draft draft;
+  cw_draft_begin(&draft, source, 100, answer);
+  answer[0] = 0;
+  CHECK(cw_draft_guess(&draft, 1, 0, 100, out) == 16 && out[0] == 1 && out[15] == 16);
+  for (int32_t i = 1; i < 18; i++) answer[i] = i;
+  CHECK(cw_draft_guess(&draft, 18, 16, 100, out) == 32 && out[0] == 18); /* all right: twice as long */
+  for (int32_t i = 18; i < 28; i++) answer[i] = i;
+  answer[28] = 500; /* in place of 28 */
+  CHECK(cw_draft_guess(&draft, 29, 10, 100, out) == 0);
+  answer[29] = 30;
+  CHECK(cw_draft_guess(&draft, 30, 0, 100, out) == 4 && out[0] == 31); /* near: one token is enough */
+  answer[30] = 90;
+  CHECK(cw_draft_guess(&draft, 31, 0, 100, out) == 0);
+  answer[31] = 91;
+  CHECK(cw_draft_guess(&draft, 32, 0, 100, out) == 4 && out[0] == 92); /* far: two */
+  answer[32] = 95;
+  CHECK(cw_draft_guess(&draft, 33, 0, 3, out) == 0); /* two wrong guesses: one token is no longer enough */
+  for (int32_t i = 33; i < 60; i++) answer[i] = 200 + i % 3;
+  CHECK(cw_draft_guess(&draft, 60, 0, 100, out) == 8);
+  for (int32_t i = 0; i < 8; i++) CHECK(out[i] == 200 + (60 + i) % 3); /* beyond the end of the answer, too */
+  CHECK(cw_draft_guess(&draft, 60, 0, 0, out) == 0);
+
+  cw_draft_begin(&draft, source, 3, answer); /* a source that ends */
+  answer[0] = 0;
+  CHECK(cw_draft_guess(&draft, 1, 0, 100, out) == 2);
+  answer[1] = 1, answer[2] = 2, answer[3] = 3;
+  CHECK(cw_draft_guess(&draft, 4, 2, 100, out) == 0);
+  cw_draft_begin(&draft, NULL, 0, answer);
+  CHECK(cw_draft_guess(&draft, 1, 0, 100, out) == 0);
+}
+
 int main(void) {
-  const char *const NAMES[] = {"scalar", "avx2"};
-  for (int i = 0; i < 2; i++) {
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) test_scan(&cw_scan_avx2, &cw_scan_scalar);
+  if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512dq")) test_scan(&cw_scan_avx512vnni, &cw_scan_scalar);
+  test_select(&cw_scan_scalar);
+  const char *const NAMES[] = {"scalar", "avx2", "avx512vnni"};
+  for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
     if (cw_isa_select(NAMES[i]) != CW_OK) continue; /* absent here: test_kernels says so */
+    CHECK(strcmp(cw_scan_selected()->name, NAMES[i]) == 0);
     test_numeric();
     test_refusals();
     test_cuts();
@@ -334,6 +606,8 @@ int main(void) {
     test_seeds();
     test_stop();
     test_generate();
+    test_speculation();
+    test_draft();
   }
   return failures > 0;
 }

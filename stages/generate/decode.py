@@ -82,6 +82,7 @@ def drafts(model: Model, tokens: Sequence[int], pictures: Sequence[Pixels], room
     tiles = sum(picture.rows * picture.cols for picture in pictures)
     end = model.tokenizer.special("<EDIT_END>")
     stops = [stop.encode("utf-8") for stop in sampling.stops]
+    source = [*region_tokens(tokens), end, *tokens]  # what an answer mostly repeats
     with binding.Session(model, len(tokens) + room, tiles, threads=threads, guidance=sampling.guidance) as session:
         use = feed_prompt(session, tokens, pictures, cache, model.fingerprint)
         detail(f"{len(tokens)} tokens: {use.restored_tokens} restored, {use.stored_tokens} stored")
@@ -92,7 +93,7 @@ def drafts(model: Model, tokens: Sequence[int], pictures: Sequence[Pixels], room
             with binding.Sampler(model.info.vocab_size, room, sampling.temperature_of(number), sampling.top_k, sampling.top_p,
                                  sampling.min_p, sampling.repetition_penalty, seed=sampling.seed_of(number)) as sampler:
                 guard = _LoopGuard(region_tokens(tokens), None if watch is None else functools.partial(watch, number))
-                result = binding.generate(session, sampler, [end], stops, room, guard.token)
+                result = binding.generate(session, sampler, [end], stops, room, guard.token, source)
             text = model.tokenizer.decode(result.ids)[:result.text_size]
             mean = result.log_probability / max(1, len(result.ids) + (result.reason == "token"))
             yield Draft(text, result.ids, result.reason, round(mean, 6))

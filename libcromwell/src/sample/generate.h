@@ -4,38 +4,24 @@
 
 #include "fault.h"
 
-enum { CW_TOKEN_SIZE_MOST = 256 }; /* decoded bytes of one token */
+enum {
+  CW_TOKEN_SIZE_MOST = 256, /* decoded bytes of one token */
+  CW_STEP_MOST = 64         /* tokens fed at once, at most */
+};
 
 /* Where logits come from and tokens go to. */
 typedef struct {
   void *user;
   uint32_t vocab_size;
-  cw_status (*logits)(void *user, const float **logits); /* float [vocab_size] */
-  cw_status (*feed)(void *user, int32_t id);             /* CW_E_CAPACITY: no room for another token */
+  uint32_t step_most; /* tokens that may be fed at once, 1..CW_STEP_MOST */
+  cw_status (*logits)(void *user, uint32_t count, const float **logits); /* of the last `count` tokens, float [count, vocab_size] */
+  cw_status (*feed)(void *user, const int32_t *ids, uint32_t count);     /* CW_E_CAPACITY: no room, nothing was fed */
+  cw_status (*forget)(void *user, uint32_t count);                       /* the last `count` tokens fed */
   cw_status (*decode)(void *user, int32_t id, uint8_t *out, size_t capacity, size_t *size);
 } cw_token_source;
 
-/* The arguments of cw_generate with the same names and meanings. */
-typedef struct {
-  const int32_t *stop_ids;
-  size_t stop_id_count;
-  const uint8_t *const *stop_strings;
-  const size_t *stop_sizes;
-  size_t stop_string_count;
-  uint32_t max_tokens;
-  cw_token_fn on_token;
-  void *user;
-} cw_generate_request;
-
-typedef struct {
-  uint32_t count;
-  size_t text_size;
-  double log_probability_sum;
-  cw_stop_reason reason;
-} cw_generate_result;
-
-/* Writes tokens to ids [max_tokens] until a stop. `result` is meaningful only when CW_OK is returned. */
+/* cw_generate over a source. `out` is meaningful only when CW_OK is returned. */
 cw_status cw_generate_from(const cw_token_source *source, cw_sampler *sampler, const cw_generate_request *request, int32_t *ids,
-                           cw_generate_result *result);
+                           cw_generation *out);
 
 #endif

@@ -1,19 +1,12 @@
-/* numeric.h: the arithmetic of sampling that is no kernel. Every function gives the same bits on every machine: plain IEEE operations in a fixed
- * order, no libm, no fused multiply-add. */
+/* numeric.h: the arithmetic of sampling that is no kernel. Every function gives the same bits on every machine: plain IEEE operations
+ * in a fixed order, no libm, no fused multiply-add. */
 #ifndef CW_SAMPLE_NUMERIC_H
 #define CW_SAMPLE_NUMERIC_H
 
-#include <stddef.h>
 #include <stdint.h>
-
-/* The largest of x, NaN when there is one in x, -inf for no x. */
-float cw_largest(const float *x, size_t count);
 
 /* Natural logarithm of a positive normal number, within 2 ulp. */
 double cw_log(double x);
-
-/* Sum in double: eight interleaved partial sums, joined as a binary tree. */
-double cw_sum(const float *x, size_t count);
 
 /* Number `index` of stream `seed`, uniform over [0, 1) in steps of 2^-53. Counter-based: mix(mix(seed) + (index + 1) * golden),
  * where mix is the 64-bit finaliser of SplitMix64 (Steele, Lea, Flood 2014) and golden is 2^64 / the golden ratio. */

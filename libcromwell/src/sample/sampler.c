@@ -1,7 +1,7 @@
 /* sampler.c: from logits to a token (docs/sampling.md).
  *
  * Memory, one block:
- *     cw_sampler | x [V] | candidates: id [V], d [V], w [V] | at [V] | stamp [V] | history [max_tokens] */
+ *     cw_sampler | sums of blocks | x [V] | candidates: id [V], d [V], w [V] | at [V + slack] | stamp [V] | history [max_tokens] */
 #include "sample/sampler.h"
 
 #include <float.h>
@@ -9,28 +9,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cpu.h"
 #include "fault.h"
-#include "sample/cut.h"
 #include "sample/numeric.h"
+#include "sample/select.h"
 
-enum { VOCAB_MOST = 1 << 24, TOKENS_MOST = 1 << 24 };
+enum { VOCAB_MOST = 1 << 24, TOKENS_MOST = 1 << 24, BLOCK = 256 /* candidates that a draw adds up at a time */ };
 
 struct cw_sampler {
-  const cw_kernels *kernels;
+  const cw_scan *scan;
   cw_sampling sampling;
   uint32_t vocab_size;
   uint32_t history_capacity, history_count;
   uint32_t round;  /* of stamp: one a call that applies the penalty */
   uint64_t draws;  /* numbers drawn so far */
   float *x;        /* [V] logits after the penalty */
-  int32_t *id;     /* [V] */
-  float *d;        /* [V] */
-  float *w;        /* [V] */
-  uint32_t *at;    /* [V] scratch of cw_cut */
+  uint32_t *id;    /* [V] of the candidates, where top-k has chosen them */
+  float *d;        /* [V] their scores */
+  float *w;        /* [V] and weights */
+  uint32_t *at;    /* [V + CW_SCAN_SLACK] scratch */
   uint32_t *stamp; /* [V] round in which the token was last penalised */
+  double *sum;     /* [ceil(V / BLOCK)] weights of each block */
   int32_t *history;
-  double bucket[CW_CUT_BUCKETS];
 };
 
 static cw_status check(uint32_t vocab_size, uint32_t max_tokens, const cw_sampling *s, cw_fault *fault) {
@@ -55,20 +54,22 @@ static cw_status check(uint32_t vocab_size, uint32_t max_tokens, const cw_sampli
 cw_status cw_sampler_open(uint32_t vocab_size, uint32_t max_tokens, const cw_sampling *sampling, cw_sampler **out, cw_fault *fault) {
   if (sampling == NULL || out == NULL) return cw_fault_set(fault, CW_E_ARGUMENT, "no sampling options or no place for the sampler");
   CW_TRY(check(vocab_size, max_tokens, sampling, fault));
-  size_t words = (size_t)6 * vocab_size + max_tokens;
-  cw_sampler *s = calloc(1, sizeof *s + 4 * words);
-  if (s == NULL) return cw_fault_set(fault, CW_E_MEMORY, "no memory for a sampler of %zu bytes", sizeof *s + 4 * words);
-  s->kernels = cw_kernels_selected();
+  size_t V = vocab_size, blocks = (V + BLOCK - 1) / BLOCK;
+  size_t size = sizeof(cw_sampler) + blocks * sizeof(double) + (6 * V + CW_SCAN_SLACK + max_tokens) * 4;
+  cw_sampler *s = calloc(1, size);
+  if (s == NULL) return cw_fault_set(fault, CW_E_MEMORY, "no memory for a sampler of %zu bytes", size);
+  s->scan = cw_scan_selected();
   s->sampling = *sampling;
   s->vocab_size = vocab_size;
   s->history_capacity = max_tokens;
-  s->x = (float *)(s + 1);
-  s->id = (int32_t *)(s->x + vocab_size);
-  s->d = (float *)(s->id + vocab_size);
-  s->w = s->d + vocab_size;
-  s->at = (uint32_t *)(s->w + vocab_size);
-  s->stamp = s->at + vocab_size;
-  s->history = (int32_t *)(s->stamp + vocab_size);
+  s->sum = (double *)(s + 1);
+  s->x = (float *)(s->sum + blocks);
+  s->id = (uint32_t *)(s->x + V);
+  s->d = (float *)(s->id + V);
+  s->w = s->d + V;
+  s->at = (uint32_t *)(s->w + V);
+  s->stamp = s->at + V + CW_SCAN_SLACK;
+  s->history = (int32_t *)(s->stamp + V);
   *out = s;
   return CW_OK;
 }
@@ -90,11 +91,11 @@ cw_status cw_sampler_accept(cw_sampler *s, const int32_t *ids, size_t count) {
 
 static float to_finite(float x) { return x > FLT_MAX ? FLT_MAX : x < -FLT_MAX ? -FLT_MAX : x; }
 
-/* Copies logits to x, the ones of tokens in the window penalised, each once. */
-static void penalise(cw_sampler *s, const float *logits) {
+/* The logits with those of tokens in the window penalised, each once: a copy in x where there is a penalty. */
+static const float *penalised(cw_sampler *s, const float *logits) {
   float penalty = s->sampling.repetition_penalty;
+  if (penalty == 1) return logits;
   memcpy(s->x, logits, s->vocab_size * sizeof *logits);
-  if (penalty == 1) return;
   if (++s->round == 0) {
     memset(s->stamp, 0, s->vocab_size * sizeof *s->stamp);
     s->round = 1;
@@ -107,77 +108,88 @@ static void penalise(cw_sampler *s, const float *logits) {
     s->stamp[id] = s->round;
     s->x[id] = to_finite(s->x[id] > 0 ? s->x[id] / penalty : s->x[id] * penalty);
   }
+  return s->x;
 }
 
-enum { BLOCK = 256 };
+/* Leaves the k best tokens of x in id, in the order of their ids, and their logits in d. */
+static void keep_top_k(cw_sampler *s, const float *x, float best, size_t k) {
+  size_t count = s->vocab_size;
+  s->scan->score(x, count, best, s->sampling.temperature, s->d);
+  cw_boundary end = cw_select(s->scan, s->d, NULL, count, (double)k, (double)count, s->at);
+  size_t found = s->scan->between(s->d, NULL, end.last + 1, end.d, 0, s->id).count, rest = end.last + 1;
+  size_t more = s->scan->between(s->d + rest, NULL, count - rest, end.better, 0, s->at).count;
+  for (size_t i = 0; i < more; i++) s->id[found + i] = s->at[i] + (uint32_t)rest;
+  for (size_t i = 0; i < k; i++) s->d[i] = x[s->id[i]];
+}
 
-/* Position whose share of the weights contains the fraction `u` of their sum. */
-static size_t position_at(const float *w, size_t count, double u) {
-  double total = 0;
-  for (size_t i = 0; i < count; i += BLOCK) total += cw_sum(w + i, count - i < BLOCK ? count - i : BLOCK);
+/* Weighs what top-p and min-p leave of `count` candidates, block by block, and sets other weights to 0. Returns the sum of all. */
+static double cut(cw_sampler *s, size_t count, double total) {
+  const cw_sampling *o = &s->sampling;
+  cw_boundary end = {-INFINITY, -INFINITY, count - 1};
+  if (o->top_p < 1) end = cw_select(s->scan, s->d, s->w, count, o->top_p * total, total, s->at);
+  double left = 0;
+  for (size_t i = 0, block = 0; i < count; i += BLOCK, block++) {
+    size_t stop = count - i < BLOCK ? count : i + BLOCK, split = end.last < i ? i : end.last + 1 < stop ? end.last + 1 : stop;
+    double sum = 0;
+    if (split > i) sum = s->scan->keep(s->d + i, s->w + i, split - i, end.d, o->min_p);
+    if (split < stop) sum += s->scan->keep(s->d + split, s->w + split, stop - split, end.better, o->min_p);
+    s->sum[block] = sum;
+    left += sum;
+  }
+  return left;
+}
+
+/* Position whose share of the weights, `total` in all, contains the fraction `u`. */
+static size_t position_at(const cw_sampler *s, size_t count, double total, double u) {
   double target = u * total, most = total * (1 - 0x1p-52), before = 0;
   if (target > most) target = most; /* below the total even after rounding: some block reaches it */
-  size_t chosen = 0;                /* the last position of any weight: should rounding let the walk fall off the block's end */
-  for (size_t i = 0; i < count; i += BLOCK) {
-    size_t end = count - i < BLOCK ? count : i + BLOCK;
-    double after = before + cw_sum(w + i, end - i);
-    if (after > target) {
-      for (size_t j = i; j < end; j++) {
-        if (w[j] > 0) chosen = j;
-        before += w[j];
-        if (before > target) break;
-      }
-      return chosen;
-    }
-    before = after;
+  size_t block = 0, chosen = 0;
+  while (before + s->sum[block] <= target) before += s->sum[block++];
+  size_t end = count - block * BLOCK < BLOCK ? count : (block + 1) * BLOCK;
+  for (size_t i = block * BLOCK; i < end; i++) {
+    if (s->w[i] > 0) chosen = i; /* the last of any weight, should rounding let the walk fall off the block's end */
+    before += s->w[i];
+    if (before > target) break;
   }
   return chosen;
 }
 
-/* Candidates so light that all of them together weigh less than what top-p leaves out go first: most of a vocabulary, cheaply. */
-static void keep_top_p(cw_sampler *s, cw_candidates *c) {
-  double total = cw_sum(c->w, c->count), out = (1.0 - s->sampling.top_p) * total;
-  cw_cut_below(c, (float)(0.999 * out / (double)c->count));
-  cw_cut(c, 1, s->sampling.top_p * total, s->at, s->bucket);
-}
-
-/* Draws from x; `best` is its largest value. */
-static int32_t draw(cw_sampler *s, float best) {
+/* Draws from x; `best` is its largest value. *total is the sum of exp((x - best) / temperature) over what top-k leaves. */
+static int32_t draw(cw_sampler *s, const float *x, float best, double *total) {
   const cw_sampling *o = &s->sampling;
-  cw_candidates c = {s->id, s->d, s->w, s->vocab_size};
-  for (size_t i = 0; i < c.count; i++) {
-    c.id[i] = (int32_t)i;
-    c.d[i] = (s->x[i] - best) / o->temperature;
+  size_t count = s->vocab_size;
+  int chosen = o->top_k > 0 && (size_t)o->top_k < count;
+  if (chosen) {
+    count = (size_t)o->top_k;
+    keep_top_k(s, x, best, count);
+    x = s->d;
   }
-  if (o->top_k > 0 && (size_t)o->top_k < c.count) cw_cut(&c, 0, o->top_k, s->at, s->bucket);
-  memcpy(c.w, c.d, c.count * sizeof *c.w);
-  s->kernels->exp(c.w, c.count);
-  if (o->top_p < 1) keep_top_p(s, &c);
-  if (o->min_p > 0) cw_cut_below(&c, o->min_p); /* the best candidate weighs exactly 1 */
-  return c.id[position_at(c.w, c.count, cw_uniform(o->seed, s->draws++))];
+  *total = s->scan->weigh(x, count, best, o->temperature, s->d, s->w);
+  double left = cut(s, count, *total);
+  size_t position = position_at(s, count, left, cw_uniform(o->seed, s->draws++));
+  return (int32_t)(chosen ? s->id[position] : position);
 }
 
 cw_status cw_sampler_next(cw_sampler *s, const float *logits, int32_t *id, float *log_probability) {
   if (s == NULL || logits == NULL || id == NULL) return CW_E_ARGUMENT;
-  float top = cw_largest(logits, s->vocab_size);
+  const cw_sampling *o = &s->sampling;
+  float top = s->scan->largest(logits, s->vocab_size);
   if (!(top >= -FLT_MAX && top <= FLT_MAX)) return CW_E_ARGUMENT; /* -inf: every token is ruled out */
 
-  double log_sum = 0;
-  if (log_probability != NULL) {
-    for (size_t i = 0; i < s->vocab_size; i++) s->w[i] = logits[i] - top;
-    s->kernels->exp(s->w, s->vocab_size);
-    log_sum = cw_log(cw_sum(s->w, s->vocab_size));
-  }
-
-  penalise(s, logits);
-  float best = cw_largest(s->x, s->vocab_size);
-  int32_t chosen = 0;
-  if (s->sampling.temperature > 0) {
-    chosen = draw(s, best);
+  const float *x = penalised(s, logits);
+  float best = x == logits ? top : s->scan->largest(x, s->vocab_size);
+  int32_t chosen;
+  double total = 0;
+  if (o->temperature > 0) {
+    chosen = draw(s, x, best, &total);
   } else {
-    while (s->x[chosen] != best) chosen++;
+    chosen = (int32_t)s->scan->find(x, s->vocab_size, best);
   }
-  if (log_probability != NULL) *log_probability = (float)((double)logits[chosen] - top - log_sum);
+  if (log_probability != NULL) {
+    int known = o->temperature == 1 && x == logits && (o->top_k == 0 || (uint32_t)o->top_k >= s->vocab_size);
+    if (!known) total = s->scan->sum_exp(logits, s->vocab_size, top);
+    *log_probability = (float)((double)logits[chosen] - top - cw_log(total));
+  }
   *id = chosen;
   return CW_OK;
 }
