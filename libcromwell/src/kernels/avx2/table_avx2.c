@@ -5,7 +5,7 @@
 const cw_kernels cw_kernels_avx2 = {
     .name = "avx2",
     .product_f32 = cw_product_f32_avx2,
-    .product_q8 = cw_product_q8_scalar,
+    .product_q8 = cw_product_q8_avx2,
     .product_q4 = cw_product_q4_scalar,
     .quantise = cw_quantise_scalar,
     .attend_q8 = cw_attend_q8_scalar,
