@@ -54,6 +54,12 @@ CW_INLINE void dots(const int rows, const int8_t *q, size_t stride, const uint8_
     }
 }
 
+CW_INLINE float most_of_eight(__m256 values) {
+  __m128 four = _mm_max_ps(_mm256_castps256_ps128(values), _mm256_extractf128_ps(values, 1));
+  __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
 /* Sum of `count` (1..4) sums of 32 q. */
 CW_INLINE int32_t group_sum(const int32_t *sums, size_t count) {
   int32_t sum = sums[0];
