@@ -150,7 +150,7 @@ class Bench:
     @property
     def read_set(self) -> int:
         """Bytes of the working set of decoding, rounded so that few different ones are measured."""
-        return round(costs.token_bytes(self.pack, GENERATED // 2, self.plan.guidance), -6)
+        return max(1_000_000, round(costs.token_bytes(self.pack, GENERATED // 2, self.plan.guidance), -6))
 
     def _decoded(self, reading: Reading, tokens: int, threads: int, context: int, batch: int = 1) -> Figure:
         mean = context + tokens // 2
@@ -286,8 +286,8 @@ class Bench:
         count = min(max(self.contexts, default=0) or GENERATED, self.pack.config["max_positions"] - CONTINUED)
         self._say(f"{self.label}: memory at {count} tokens")
         numbers = map(str, (count, self.plan.threads, int(self.plan.guidance)))
-        command = [sys.executable, "-m", "benchmarks.memory", str(self.path), *numbers]
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+        command = [sys.executable, "-m", "benchmarks.memory", str(self.path.resolve()), *numbers]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, cwd=Path(__file__).parent.parent)
         empty, peak = map(int, done.stdout.split())
         yield Figure(self.label, "peak memory", peak / 1e6, "MB", self.plan.threads, count)
         yield Figure(self.label, "of it the interpreter", empty / 1e6, "MB", self.plan.threads, count)
