@@ -133,6 +133,9 @@ def checksum64(data: bytes) -> int:
 # ---- Tokenizer --------------------------------------------------------------------------------------------------------------
 
 
+_uncleared = ffi.new_allocator(should_clear_after_alloc=False)
+
+
 class Tokenizer(_Handle):
     """Byte-level BPE. `data` is the tokenizer section of a model pack; a model's own tokenizer is `Model.tokenizer`."""
 
@@ -163,17 +166,24 @@ class Tokenizer(_Handle):
         """Id of a special token such as "<EDIT>", or -1."""
         return lib.cw_tokenizer_special(self._open(), name.encode("utf-8"))
 
+    def _encode(self, text: bytes) -> tuple[Any, int]:
+        """A buffer of C that begins with the ids of `text`, and their number.
+
+        It has room for an id a byte, which is always enough; memory that is not cleared costs only the pages that ids reach."""
+        handle, ids, count = self._open(), _uncleared("int32_t[]", len(text)), ffi.new("size_t *")
+        _check(lib.cw_tokenizer_encode(handle, ffi.from_buffer(text), len(text), ids, len(text), count))
+        return ids, count[0]
+
     def encode_array(self, text: bytes) -> array:
         """Ids of `text` as array("i"); special tokens are never produced."""
-        handle = self._open()
-        ids, count = array("i", bytes(4 * len(text))), ffi.new("size_t *")
-        _check(lib.cw_tokenizer_encode(handle, ffi.from_buffer(text), len(text), ffi.from_buffer("int32_t[]", ids), len(ids), count))
-        del ids[count[0]:]
-        return ids
+        ids, count = self._encode(text)
+        out = array("i")
+        out.frombytes(ffi.buffer(ids, count * out.itemsize))
+        return out
 
     def encode(self, text: bytes) -> list[int]:
         """Ids of `text`; special tokens are never produced."""
-        return self.encode_array(text).tolist()
+        return ffi.unpack(*self._encode(text))
 
     def decode(self, ids: Sequence[int], with_special: bool = False) -> bytes:
         """The bytes of `ids`; special tokens by name, or not at all. CromwellError for an id outside the vocabulary."""
