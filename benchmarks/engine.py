@@ -11,7 +11,6 @@ plain decoders. A COMMAND prints what llama-bench prints with `-o json`; the ste
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import platform
@@ -20,7 +19,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,20 +87,8 @@ def random_packs(chosen: Sequence[tuple[str, str, tuple[str, ...]]], folder: Pat
 
 def pack_figures(subject: Subject, plan: measure.Plan, limits: Limits, folder: Path) -> tuple[list[Figure], int]:
     """The figures of one pack, and the size of the working set that its decoding reads, 0 where memory is the limit."""
-    bench = measure.Bench(subject.label, subject.path, plan._replace(guidance=subject.guidance), limits.l3_bytes, say)
-    has_batches = hasattr(binding, "feed_each")
-    parts: dict[str, Callable[[], Iterator[Figure]]] = {
-        "open": bench.opening,
-        "short": bench.short,
-        "long": bench.long,
-        "batch": bench.batches if has_batches else lambda: iter(()),
-        "restore": lambda: bench.restored(folder),
-        "picture": bench.picture,
-        "memory": bench.memory,
-    }
-    if "batch" in subject.kinds and not has_batches:
-        say(f"{subject.label}: batches skipped, this build has no feed_each")
-    figures = list(itertools.chain.from_iterable(parts[kind]() for kind in subject.kinds))
+    bench = measure.Bench(subject.label, subject.path, subject.kinds, plan._replace(guidance=subject.guidance), limits.l3_bytes, say)
+    figures = list(bench.figures(folder))
     held = any(name.startswith("read_") for figure in figures for name in figure.limits)
     return figures, bench.read_set if held else 0
 

@@ -28,8 +28,8 @@ class Figure:
     batch: int = 1
     rate: float = 0.0
     limits: tuple[str, ...] = ()
-    own_limit: tuple[str, float] | None = None  # name and value, of a program that measures its own
     foreign: float = 0.0  # share of the machine that other programs used meanwhile, 0..1
+    own_limit: tuple[str, float] | None = None  # name and value, of a program that measures its own
 
     @property
     def title(self) -> str:

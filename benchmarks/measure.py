@@ -108,14 +108,28 @@ def single(ids: array) -> list[array]:
 
 
 class Bench:
-    """The figures of one pack; `say` is told what is being measured."""
+    """The figures of one pack; `say` is told what is being measured. `kinds` are the parts that `figures` goes through."""
 
-    def __init__(self, label: str, path: Path, plan: Plan, l3_bytes: int, say: Callable[[str], None]) -> None:
-        self.label, self.path, self.plan, self._l3, self._say = label, path, plan, l3_bytes, say
+    def __init__(self, label: str, path: Path, kinds: Sequence[str], plan: Plan, l3_bytes: int, say: Callable[[str], None]) -> None:
+        self.label, self.path, self.kinds, self.plan, self._l3, self._say = label, path, kinds, plan, l3_bytes, say
         self.pack = costs.read_pack(path)
         self.model = binding.Model(path)
         self.ids = random_ids(self.pack.config["vocab_size"], self.longest)
         self.arithmetic = plan.int8_limits if self.pack.quantised else plan.f32_limits
+
+    def figures(self, folder: Path) -> Iterator[Figure]:
+        """All figures; `folder` has room for a cache of states."""
+        parts: dict[str, Callable[[], Iterator[Figure]]] = {
+            "open": self.opening,
+            "short": self.short,
+            "long": self.long,
+            "batch": self.batches,
+            "restore": lambda: self.restored(folder),
+            "picture": self.picture,
+            "memory": self.memory,
+        }
+        for kind in self.kinds:
+            yield from parts[kind]()
 
     @property
     def contexts(self) -> list[int]:
@@ -136,7 +150,7 @@ class Bench:
     @property
     def read_set(self) -> int:
         """Bytes of the working set of decoding, rounded so that few different ones are measured."""
-        return round(costs.token_bytes(self.pack, GENERATED // 2, self.plan.guidance), -6)
+        return max(1_000_000, round(costs.token_bytes(self.pack, GENERATED // 2, self.plan.guidance), -6))
 
     def _decoded(self, reading: Reading, tokens: int, threads: int, context: int, batch: int = 1) -> Figure:
         mean = context + tokens // 2
@@ -168,7 +182,7 @@ class Bench:
             with self._session(threads, GENERATED) as session:
                 reading = best(lambda s=session: decode(s, single(self.ids[:GENERATED])), self.plan.budget_s)
                 yield self._decoded(reading, GENERATED, threads, 0)
-            if threads == self.plan.threads or not self.contexts:  # `long` has that one
+            if not self.contexts or (threads == self.plan.threads and "long" in self.kinds):  # which reads that text too
                 continue
             count = self.contexts[0]
             with self._session(threads, count) as session:
@@ -195,6 +209,9 @@ class Bench:
 
     def batches(self) -> Iterator[Figure]:
         """Several sequences at once from empty contexts: tokens of all of them a second."""
+        if not hasattr(binding, "feed_each"):
+            self._say(f"{self.label}: batches skipped, this build has no feed_each")
+            return
         threads, tokens = self.plan.threads, GENERATED // 2
         for count in self.plan.batches:
             self._say(f"{self.label}: batch of {count}")
@@ -269,8 +286,8 @@ class Bench:
         count = min(max(self.contexts, default=0) or GENERATED, self.pack.config["max_positions"] - CONTINUED)
         self._say(f"{self.label}: memory at {count} tokens")
         numbers = map(str, (count, self.plan.threads, int(self.plan.guidance)))
-        command = [sys.executable, "-m", "benchmarks.memory", str(self.path), *numbers]
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+        command = [sys.executable, "-m", "benchmarks.memory", str(self.path.resolve()), *numbers]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, cwd=Path(__file__).parent.parent)
         empty, peak = map(int, done.stdout.split())
         yield Figure(self.label, "peak memory", peak / 1e6, "MB", self.plan.threads, count)
         yield Figure(self.label, "of it the interpreter", empty / 1e6, "MB", self.plan.threads, count)

@@ -300,10 +300,57 @@ def generation(session: Any, info: Any) -> None:
     generate("no tokens wanted", OK, max_tokens=0, ids=NULL)
     generate("without stops and extras", OK, stop_ids=NULL, stop_id_count=0, stop_strings=NULL, stop_sizes=NULL, stop_string_count=0,
              draft_ids=NULL, draft_count=0)  # fmt: skip
+    together(session, sampler, other, sound)
     lib.cw_session_rewind(session, 0)
     generate("an empty session")
     for handle in (sampler, other, full):
         value("cw_sampler_close", handle)
+
+
+def together(session: Any, sampler: Any, other: Any, sound: dict[str, Any]) -> None:
+    """cw_generate_each and the beam with every pointer missing in turn, and with sessions that do not go together."""
+    alone = sound | {"draft_ids": NULL, "draft_count": 0}
+    ids, out, found = ffi.new("int32_t[16]"), ffi.new("cw_generation[2]"), ffi.new("uint32_t *")
+    places = {"sessions": ffi.new("cw_session *[]", [session]), "samplers": ffi.new("cw_sampler *[]", [sampler]),
+              "requests": ffi.new("cw_generate_request[]", [alone]), "ids": ffi.new("int32_t *[]", [ids]), "out": out}  # fmt: skip
+
+    def each(case: str, count: int = 1, gives: int = ARGUMENT, **changes: Any) -> None:
+        given = places | changes
+        arguments = (given["sessions"], given["samplers"], given["requests"], count, given["ids"], given["out"])
+        call("cw_generate_each", case, *arguments, gives=gives)
+
+    for name in places:
+        each(f"no {name}", **{name: NULL})
+    for count in (0, 65, HUGE):
+        each(f"{count} sessions", count)
+    each("a missing session", sessions=ffi.new("cw_session *[]", [NULL]))
+    each("a missing sampler", samplers=ffi.new("cw_sampler *[]", [NULL]))
+    each("another vocabulary", samplers=ffi.new("cw_sampler *[]", [other]))
+    each("no place for ids", ids=ffi.new("int32_t *[]", [NULL]))
+    each("a session twice", 2, sessions=ffi.new("cw_session *[]", [session] * 2))
+
+    for width, tokens in ((0, 4), (9, 4), (HUGE, 4), (2, 0), (2, 2**24 + 1)):
+        refused("cw_beam_open", "cw_beam", f"{width}, {tokens}", width, tokens)
+    beam = opened("cw_beam_open", "cw_beam", 1, 4)
+    asked, wrong_ids = ffi.new("cw_generate_request *", alone), ffi.new("int32_t[]", [2**31 - 1])
+    answer = ffi.new("int32_t **")
+    call("cw_beam_answer", "before a search", beam, 0, answer, out)
+    for case, arguments in {"no beam": (NULL, places["sessions"], asked, found), "no sessions": (beam, NULL, asked, found),
+                            "no request": (beam, places["sessions"], NULL, found), "no place": (beam, places["sessions"], asked, NULL),
+                            "a missing session": (beam, ffi.new("cw_session *[]", [NULL]), asked, found)}.items():  # fmt: skip
+        call("cw_beam_search", case, *arguments)
+    for case, changes in {"a draft": sound, "too many tokens": {"max_tokens": 5}, "no tokens": {"max_tokens": 0},
+                          "a stop id": {"stop_ids": wrong_ids}, "33 stop ids": {"stop_id_count": 33}, "no stop ids": {"stop_ids": NULL},
+                          "33 stop strings": {"stop_string_count": 33}}.items():  # fmt: skip
+        call("cw_beam_search", case, beam, places["sessions"], ffi.new("cw_generate_request *", alone | changes), found)
+    call("cw_beam_search", "a sound request", beam, places["sessions"], asked, found, gives=OK)
+    for index in (found[0], HUGE):
+        call("cw_beam_answer", f"{index}", beam, index, answer, out)
+    call("cw_beam_answer", "no beam", NULL, 0, answer, out)
+    call("cw_beam_answer", "no ids", beam, 0, NULL, out)
+    call("cw_beam_answer", "no place", beam, 0, answer, NULL)
+    value("cw_beam_close", beam)
+    value("cw_beam_close", NULL)
 
 
 def wander(session: Any, info: Any) -> None:

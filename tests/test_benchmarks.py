@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("tokenizers")  # random packs carry a tokenizer section
 
-from benchmarks import costs, engine, figures, plot, random_pack  # noqa: E402
+from benchmarks import costs, engine, figures, measure, plot, random_pack  # noqa: E402
 from cromwell import binding  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,16 +37,21 @@ EMBEDDING_ROWS = 2 * 64  # the token and, with token_shift, the one before
 
 
 @pytest.fixture(scope="module")
-def packs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, costs.Pack]:
-    """The tables of the tiny model's packs, each of which libcromwell opens."""
+def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The tiny model's packs, each of which libcromwell opens."""
     found = {}
     for quant in ("f32", "q8"):
-        path = tmp_path_factory.mktemp("bench") / f"tiny-{quant}.cwm"
-        random_pack.write(TINY, quant, path)
-        with binding.Model(path) as model:
+        found[quant] = tmp_path_factory.mktemp("bench") / f"tiny-{quant}.cwm"
+        random_pack.write(TINY, quant, found[quant])
+        with binding.Model(found[quant]) as model:
             assert model.info.vocab_size == model.tokenizer.size == 320
-        found[quant] = costs.read_pack(path)
     return found
+
+
+@pytest.fixture(scope="module")
+def packs(paths: dict[str, Path]) -> dict[str, costs.Pack]:
+    """What the tables of the tiny model's packs say."""
+    return {quant: costs.read_pack(path) for quant, path in paths.items()}
 
 
 def test_bytes_of_a_token(packs: dict[str, costs.Pack]) -> None:
@@ -100,6 +105,27 @@ def test_weights_of_shape_a(name: str, joint: tuple[int, int, int]) -> None:
     used = costs.text_path(costs.Pack(config, tensors), guidance=False).values()
     weights = sum(tensor.shape[0] * tensor.shape[1] for tensor in used if len(tensor.shape) == 2)
     assert weights == decoder + 2 * hidden * 768 + layers * 3 * hidden * mlp
+
+
+def test_figures_of_a_pack(paths: dict[str, Path], packs: dict[str, costs.Pack], tmp_path: Path) -> None:
+    """Every part gives its figures, and their rates are the values times what a token costs."""
+    plan = measure.Plan(threads=2, contexts=(64, 128, 4096), batches=(2,), counts=(1, 2), budget_s=0.0, guidance=True)
+    said: list[str] = []
+    bench = measure.Bench("tiny", paths["q8"], engine.ALL, plan, 1 << 20, said.append)
+    found = {(figure.title, figure.threads): figure for figure in bench.figures(tmp_path)}
+    titles = {title for title, _ in found}
+    batches = {"batch x2"} if hasattr(binding, "feed_each") else set()
+    assert titles == batches | {
+        "open", "decode", "prefill 64", "prefill 128", "decode at 64", "decode at 128", "restore 128", "vision encoder, a tile",
+        "encoder and fusion, a tile", "peak memory at 128", "of it the interpreter at 128",
+    }  # fmt: skip
+    assert all(figure.value > 0 for figure in found.values())
+    decode, prefill = found["decode at 128", 2], found["prefill 64", 1]
+    assert decode.rate == pytest.approx(1e-9 * decode.value * costs.token_bytes(packs["q8"], 144, guidance=True))
+    assert decode.limits == (f"read_{bench.read_set}",)
+    assert prefill.rate == pytest.approx(2e-9 * prefill.value / 64 * costs.text_macs(packs["q8"], 0, 64, guidance=True))
+    assert prefill.limits == figures.INT8_LIMITS
+    assert found["peak memory at 128", 2].value > found["of it the interpreter at 128", 2].value
 
 
 def limits() -> figures.Limits:

@@ -5,6 +5,7 @@ collected. A closed handle raises CromwellError instead of reaching C. Arrays of
 
 from __future__ import annotations
 
+import functools
 import os
 from array import array
 from collections.abc import Callable, Sequence
@@ -143,6 +144,9 @@ def checksum64(data: bytes) -> int:
 # ---- Tokenizer --------------------------------------------------------------------------------------------------------------
 
 
+_uncleared = ffi.new_allocator(should_clear_after_alloc=False)
+
+
 class Tokenizer(_Handle):
     """Byte-level BPE. `data` is the tokenizer section of a model pack; a model's own tokenizer is `Model.tokenizer`."""
 
@@ -173,17 +177,24 @@ class Tokenizer(_Handle):
         """Id of a special token such as "<EDIT>", or -1."""
         return lib.cw_tokenizer_special(self._open(), name.encode("utf-8"))
 
+    def _encode(self, text: bytes) -> tuple[Any, int]:
+        """A buffer of C that begins with the ids of `text`, and their number.
+
+        It has room for an id a byte, which is always enough; memory that is not cleared costs only the pages that ids reach."""
+        handle, ids, count = self._open(), _uncleared("int32_t[]", len(text)), ffi.new("size_t *")
+        _check(lib.cw_tokenizer_encode(handle, ffi.from_buffer(text), len(text), ids, len(text), count))
+        return ids, count[0]
+
     def encode_array(self, text: bytes) -> array:
         """Ids of `text` as array("i"); special tokens are never produced."""
-        handle = self._open()
-        ids, count = array("i", bytes(4 * len(text))), ffi.new("size_t *")
-        _check(lib.cw_tokenizer_encode(handle, ffi.from_buffer(text), len(text), ffi.from_buffer("int32_t[]", ids), len(ids), count))
-        del ids[count[0]:]
-        return ids
+        ids, count = self._encode(text)
+        out = array("i")
+        out.frombytes(ffi.buffer(ids, count * out.itemsize))
+        return out
 
     def encode(self, text: bytes) -> list[int]:
         """Ids of `text`; special tokens are never produced."""
-        return self.encode_array(text).tolist()
+        return ffi.unpack(*self._encode(text))
 
     def decode(self, ids: Sequence[int], with_special: bool = False) -> bytes:
         """The bytes of `ids`; special tokens by name, or not at all. CromwellError for an id outside the vocabulary."""
@@ -466,28 +477,90 @@ class Sampler(_Handle):
         return token[0], log_probability[0]
 
 
+class _Request:
+    """A cw_generate_request and what it points into."""
+
+    def __init__(self, stop_ids: Sequence[int], stop_strings: Sequence[bytes], max_tokens: int, draft: Sequence[int] = ()):
+        strings = [ffi.from_buffer("uint8_t[]", text) for text in stop_strings]
+        self._kept = (strings, ffi.new("uint8_t *[]", strings), ffi.new("size_t[]", [len(text) for text in stop_strings]),
+                      _ids(stop_ids), _ids(draft))
+        _, pointers, sizes, stops, source = self._kept
+        self.ids = ffi.new("int32_t[]", max(1, _unsigned(max_tokens)))
+        self.fields = {"stop_ids": stops, "stop_id_count": len(stops), "stop_strings": pointers, "stop_sizes": sizes,
+                       "stop_string_count": len(strings), "max_tokens": max_tokens, "draft_ids": source, "draft_count": len(source)}
+        self.callback = _Callback(None)
+
+    def call(self, on_token: Callable[[int], Any] | None) -> _Request:
+        """Calls `on_token` for every token; with None, too, each gives the interpreter a chance to see an interrupt."""
+        self.callback = _Callback(on_token)
+        self._user = ffi.new_handle(self.callback)
+        self.fields |= {"on_token": lib.cw_py_token, "user": self._user}
+        return self
+
+
+def _generation(ids: Any, made: Any) -> Generation:
+    tokens = ffi.unpack(ids, made.count) if made.count else []
+    return Generation(tokens, STOP_REASONS[made.reason], made.text_size, made.log_probability_sum, made.steps, made.drafted, made.accepted)
+
+
+def _same_vocabulary(session: Session, sampler: Sampler) -> None:
+    if sampler.vocab_size != session._info.vocab_size:
+        raise CromwellError(STATUS_ARGUMENT, f"sampler for {sampler.vocab_size} tokens, model with {session._info.vocab_size}")
+
+
 def generate(session: Session, sampler: Sampler, stop_ids: Sequence[int], stop_strings: Sequence[bytes], max_tokens: int,
              on_token: Callable[[int], Any] | None = None, draft: Sequence[int] = ()) -> Generation:
     """Samples and feeds tokens until a stop id, a stop string, `max_tokens`, or a true result of `on_token(id)`.
 
     `draft` holds tokens that the answer is likely to repeat, from its likeliest beginning on; they make it come faster, never different.
     An exception in `on_token`, an interrupt included, ends the loop and is raised here."""
-    if sampler.vocab_size != session._info.vocab_size:
-        raise CromwellError(STATUS_ARGUMENT, f"sampler for {sampler.vocab_size} tokens, model with {session._info.vocab_size}")
-    strings = [ffi.from_buffer("uint8_t[]", text) for text in stop_strings]
-    pointers, sizes = ffi.new("uint8_t *[]", strings), ffi.new("size_t[]", [len(text) for text in stop_strings])
-    stops, source = _ids(stop_ids), _ids(draft)
-    ids, out, callback = ffi.new("int32_t[]", max(1, _unsigned(max_tokens))), ffi.new("cw_generation *"), _Callback(on_token)
-    user = ffi.new_handle(callback)
-    request = ffi.new("cw_generate_request *", {
-        "stop_ids": stops, "stop_id_count": len(stops), "stop_strings": pointers, "stop_sizes": sizes, "stop_string_count": len(strings),
-        "max_tokens": max_tokens, "draft_ids": source, "draft_count": len(source), "on_token": lib.cw_py_token, "user": user,
-    })
-    status = lib.cw_generate(session._open(), sampler._open(), request, ids, out)
-    callback.reraise()
+    _same_vocabulary(session, sampler)
+    request, out = _Request(stop_ids, stop_strings, max_tokens, draft).call(on_token), ffi.new("cw_generation *")
+    asked = ffi.new("cw_generate_request *", request.fields)
+    status = lib.cw_generate(session._open(), sampler._open(), asked, request.ids, out)
+    request.callback.reraise()
     session._traced(status)
-    return Generation(ffi.unpack(ids, out.count) if out.count else [], STOP_REASONS[out.reason], out.text_size, out.log_probability_sum,
-                      out.steps, out.drafted, out.accepted)
+    return _generation(request.ids, out)
+
+
+def generate_each(sessions: Sequence[Session], samplers: Sequence[Sampler], stop_ids: Sequence[int], stop_strings: Sequence[bytes],
+                  max_tokens: int, on_token: Callable[[int, int], Any] | None = None) -> list[Generation]:
+    """`generate` with every session and its sampler at a time, a token each a pass: the same answers. `on_token(number, id)` with a true
+    result ends the answer of that number; an exception in it ends the loop and is raised here."""
+    if len(sessions) != len(samplers):
+        raise CromwellError(STATUS_ARGUMENT, f"{len(samplers)} samplers for {len(sessions)} sessions")
+    for session, sampler in zip(sessions, samplers, strict=True):
+        _same_vocabulary(session, sampler)
+    requests = [_Request(stop_ids, stop_strings, max_tokens).call(None if on_token is None else functools.partial(on_token, number))
+                for number in range(len(sessions))]  # fmt: skip
+    asked = ffi.new("cw_generate_request[]", [request.fields for request in requests])
+    out = ffi.new("cw_generation[]", max(1, len(requests)))
+    status = lib.cw_generate_each(ffi.new("cw_session *[]", [session._open() for session in sessions]),
+                                  ffi.new("cw_sampler *[]", [sampler._open() for sampler in samplers]), asked, len(requests),
+                                  ffi.new("int32_t *[]", [request.ids for request in requests]), out)
+    for request in requests:
+        request.callback.reraise()
+    _check(status)
+    return [_generation(request.ids, out[number]) for number, request in enumerate(requests)]
+
+
+def beam_search(sessions: Sequence[Session], stop_ids: Sequence[int], stop_strings: Sequence[bytes], max_tokens: int) -> list[Generation]:
+    """The answers of the highest mean log-probability that a search as wide as there are sessions (1 to 8) finds, the best first.
+
+    The first session holds the prompt; the others are of the same model, and with pictures hold the same."""
+    fault, out, found = ffi.new("cw_fault *"), ffi.new("cw_beam **"), ffi.new("uint32_t *")
+    request = _Request(stop_ids, stop_strings, max_tokens)
+    _check(lib.cw_beam_open(len(sessions), max_tokens, out, fault), fault)
+    try:
+        asked = ffi.new("cw_generate_request *", request.fields)
+        _check(lib.cw_beam_search(out[0], ffi.new("cw_session *[]", [session._open() for session in sessions]), asked, found))
+        answers, ids, made = [], ffi.new("int32_t **"), ffi.new("cw_generation *")
+        for index in range(found[0]):
+            _check(lib.cw_beam_answer(out[0], index, ids, made))
+            answers.append(_generation(ids[0], made))
+        return answers
+    finally:
+        lib.cw_beam_close(out[0])
 
 
 # ---- Pictures ---------------------------------------------------------------------------------------------------------------

@@ -217,6 +217,25 @@ typedef struct {
 CW_API cw_status cw_generate(cw_session *session, cw_sampler *sampler, const cw_generate_request *request, int32_t *ids,
                              cw_generation *out);
 
+/* cw_generate with each of `count` sessions (1..64, all different, of one model, with the same guidance) at a time: a pass gives every
+ * answer its next token. samplers, requests, ids and out are [count]; samplers are all different, requests are without drafts. Answers
+ * and sessions are those of `count` calls of cw_generate; `out` is left untouched on failure. */
+CW_API cw_status cw_generate_each(cw_session *const *sessions, cw_sampler *const *samplers, const cw_generate_request *requests,
+                                  uint32_t count, int32_t *const *ids, cw_generation *out);
+
+typedef struct cw_beam cw_beam;
+
+/* Room for a beam search of `width` (1..8) lines of at most max_tokens tokens. */
+CW_API cw_status cw_beam_open(uint32_t width, uint32_t max_tokens, cw_beam **out, cw_fault *fault);
+CW_API void cw_beam_close(cw_beam *beam);
+/* Looks for the answers of the highest mean log-probability (docs/sampling.md); *found is how many there are, at most `width`. sessions
+ * [width], all different, of one model, with the same guidance: the first holds the prompt, which at the end all hold that were
+ * needed; with pictures all must hold it before. The request is without draft_ids and on_token, with at most 32 stop ids. */
+CW_API cw_status cw_beam_search(cw_beam *beam, cw_session *const *sessions, const cw_generate_request *request, uint32_t *found);
+/* Answer `index` of the last search, 0 the best: its tokens, valid until the next search, and what is known of it; `steps` are those of
+ * the whole search. The mean is log_probability_sum over the tokens, a stop token included. */
+CW_API cw_status cw_beam_answer(const cw_beam *beam, uint32_t index, const int32_t **ids, cw_generation *out);
+
 /* ---- Pictures -------------------------------------------------------------------------------------------------- */
 
 /* Grid for a picture of width x height pixels: native scale when it fits max_tiles and 8 tiles either way, else the largest

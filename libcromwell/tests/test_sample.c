@@ -556,6 +556,162 @@ static void test_speculation(void) {
   CHECK(guesses < idle / 8);      /* one that never does is hardly ever guessed at */
 }
 
+/* Several copyists as the sequences of a batch or a beam. */
+enum { CROWD = 6 };
+
+typedef struct {
+  copyist member[CROWD];
+  uint32_t fed; /* calls of feed that were not refused */
+} crowd;
+
+static cw_status crowd_logits(void *user, const uint32_t *numbers, uint32_t count, const float **rows) {
+  crowd *c = user;
+  for (uint32_t i = 0; i < count; i++) CHECK(copyist_logits(&c->member[numbers[i]], 1, &rows[i]) == CW_OK);
+  return CW_OK;
+}
+
+static cw_status crowd_feed(void *user, const uint32_t *numbers, const int32_t *ids, uint32_t count) {
+  crowd *c = user;
+  CHECK(count >= 1);
+  for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t j = 0; j < i; j++) CHECK(numbers[i] != numbers[j]);
+    if (c->member[numbers[i]].count == c->member[numbers[i]].room) return CW_E_CAPACITY;
+  }
+  for (uint32_t i = 0; i < count; i++) copyist_feed(&c->member[numbers[i]], &ids[i], 1);
+  c->fed++;
+  return CW_OK;
+}
+
+static cw_status crowd_copy(void *user, uint32_t to, uint32_t from) {
+  crowd *c = user;
+  CHECK(to != from);
+  c->member[to].count = c->member[from].count;
+  memcpy(c->member[to].fed, c->member[from].fed, sizeof c->member[to].fed);
+  return CW_OK;
+}
+
+static cw_status crowd_decode(void *user, int32_t id, uint8_t *out, size_t capacity, size_t *size) {
+  return copyist_decode(user, id, out, capacity, size);
+}
+
+/* A batch gives what its members give alone, whatever length the others have. */
+static void test_batch(void) {
+  int32_t text[TEXT], ids[CROWD + 1][FED_MOST], *places[CROWD];
+  static crowd c;
+  static copyist alone;
+  for (uint64_t seed = 0; seed < 20; seed++) {
+    for (uint64_t i = 0; i < TEXT; i++) text[i] = (int32_t)(cw_uniform(seed, i) * WORDS_COUNT);
+    cw_sampler *samplers[CROWD] = {NULL};
+    cw_generate_request requests[CROWD];
+    cw_generation made[CROWD], want;
+    int32_t stops[CROWD];
+    c.fed = 0;
+    for (uint32_t i = 0; i < CROWD; i++) {
+      c.member[i] = (copyist){.text = text, .room = seed % 4 == 0 ? 20 + 9 * i : 190, .faith = 0.8};
+      cw_sampling sampling = {.temperature = 0.5f * (float)(i % 3), .top_p = 0.9f, .repetition_penalty = 1.1f, .seed = seed + i};
+      CHECK(cw_sampler_open(WORDS_COUNT, FED_MOST, &sampling, &samplers[i], NULL) == CW_OK);
+      stops[i] = (int32_t)(seed + 7 * i) % WORDS_COUNT;
+      requests[i] = (cw_generate_request){.stop_ids = &stops[i], .stop_id_count = i % 2, .max_tokens = 30 * i, .on_token = copyist_token,
+                                          .user = &c.member[i]};
+      places[i] = ids[i];
+    }
+    cw_sequences sequences = {&c, WORDS_COUNT, crowd_logits, crowd_feed, crowd_copy, crowd_decode};
+    CHECK(cw_generate_each_from(&sequences, samplers, requests, CROWD, places, made) == CW_OK);
+    uint32_t longest = 0;
+    for (uint32_t i = 0; i < CROWD; i++) {
+      alone = (copyist){.text = text, .room = c.member[i].room, .faith = 0.8};
+      cw_sampling sampling = {.temperature = 0.5f * (float)(i % 3), .top_p = 0.9f, .repetition_penalty = 1.1f, .seed = seed + i};
+      cw_sampler_close(samplers[i]);
+      CHECK(cw_sampler_open(WORDS_COUNT, FED_MOST, &sampling, &samplers[i], NULL) == CW_OK);
+      cw_token_source source = {&alone, WORDS_COUNT, 64, copyist_logits, copyist_feed, copyist_forget, copyist_decode};
+      requests[i].user = &alone;
+      CHECK(cw_generate_from(&source, samplers[i], &requests[i], ids[CROWD], &want) == CW_OK);
+      CHECK(memcmp(&want, &made[i], sizeof want) == 0 && same_ids(ids[i], ids[CROWD], want.count));
+      CHECK(alone.count == c.member[i].count && alone.seen_count == c.member[i].seen_count);
+      longest = want.steps > longest ? want.steps : longest;
+    }
+    CHECK(c.fed >= longest && (seed % 4 == 0 || c.fed == longest)); /* one pass for all of them */
+    samplers[CROWD - 1] = (cw_sampler_close(samplers[CROWD - 1]), samplers[0]);
+    CHECK(cw_generate_each_from(&sequences, samplers, requests, CROWD, places, made) == CW_E_ARGUMENT); /* one sampler twice */
+    CHECK(cw_generate_each_from(&sequences, samplers, requests, 0, places, made) == CW_E_ARGUMENT);
+    for (uint32_t i = 0; i < CROWD - 1; i++) cw_sampler_close(samplers[i]);
+  }
+}
+
+/* The mean log-probability of an answer to the empty prompt, `stop` included unless -1. */
+static double mean_of(const int32_t *text, const int32_t *ids, uint32_t count, int32_t stop) {
+  static copyist c;
+  c = (copyist){.text = text, .room = FED_MOST, .faith = 0.5};
+  double sum = 0;
+  uint32_t length = count + (stop >= 0);
+  for (uint32_t i = 0; i < length; i++) {
+    int32_t id = i < count ? ids[i] : stop;
+    copyist_row(&c, c.count, c.logits);
+    double total = 0;
+    for (int j = 0; j < WORDS_COUNT; j++) total += exp((double)c.logits[j]);
+    sum += c.logits[id] - log(total);
+    copyist_feed(&c, &id, 1);
+  }
+  return sum / length;
+}
+
+/* What a beam reports of its answers is so, they differ and come best first, a wider beam's best is hardly ever worse, and nearly every one
+ * of width 8 is better than greedy. tests/test_beam.py has the reference that says which answers they must be. */
+static void test_beam(void) {
+  int32_t text[TEXT], stop = 3;
+  static crowd c;
+  int won = 0, lost = 0;
+  for (uint64_t seed = 0; seed < 25; seed++) {
+    for (uint64_t i = 0; i < TEXT; i++) text[i] = (int32_t)(cw_uniform(seed, i) * WORDS_COUNT);
+    double best[2] = {0};
+    for (uint32_t width = 1; width <= CROWD; width += CROWD - 1) {
+      cw_beam *beam = NULL;
+      CHECK(cw_beam_open(width, 40, &beam, NULL) == CW_OK && cw_beam_width(beam) == width);
+      for (uint32_t i = 0; i < CROWD; i++) c.member[i] = (copyist){.text = text, .room = seed % 5 == 0 ? 10 : 190, .faith = 0.5};
+      cw_sequences sequences = {&c, WORDS_COUNT, crowd_logits, crowd_feed, crowd_copy, crowd_decode};
+      const uint8_t *string = (const uint8_t *)"BB";
+      const size_t size = 2;
+      cw_generate_request request = {.stop_ids = &stop, .stop_id_count = 1, .max_tokens = 25, .stop_strings = &string, .stop_sizes = &size,
+                                     .stop_string_count = seed % 3 == 0};
+      uint32_t found = 0;
+      c.fed = 0;
+      CHECK(cw_beam_search_from(beam, &sequences, &request, &found) == CW_OK && found >= 1 && found <= width);
+      double before = 0;
+      for (uint32_t i = 0; i < found; i++) {
+        const int32_t *ids, *others;
+        cw_generation made, other;
+        CHECK(cw_beam_answer(beam, i, &ids, &made) == CW_OK && made.steps >= c.fed && made.steps <= 25);
+        uint32_t length = made.count + (made.reason == CW_STOP_TOKEN);
+        double mean = mean_of(text, ids, made.count, made.reason == CW_STOP_TOKEN ? stop : -1);
+        CHECK(fabs(made.log_probability_sum / length - mean) < 1e-5);
+        CHECK(i == 0 || mean <= before + 1e-9);
+        before = mean;
+        if (i == 0) best[width > 1] = mean;
+        for (uint32_t j = 0; j < i; j++) {
+          CHECK(cw_beam_answer(beam, j, &others, &other) == CW_OK);
+          CHECK(other.count != made.count || other.reason != made.reason || !same_ids(ids, others, made.count));
+        }
+      }
+      const int32_t *ids;
+      cw_generation made;
+      CHECK(cw_beam_answer(beam, found, &ids, &made) == CW_E_ARGUMENT);
+      request.max_tokens = 41;
+      CHECK(cw_beam_search_from(beam, &sequences, &request, &found) == CW_E_ARGUMENT);
+      request.max_tokens = 4;
+      request.draft_ids = text, request.draft_count = 2;
+      CHECK(cw_beam_search_from(beam, &sequences, &request, &found) == CW_E_ARGUMENT);
+      cw_beam_close(beam);
+    }
+    won += best[1] > best[0];
+    lost += best[1] < best[0] - 1e-9;
+  }
+  CHECK(won > 12 && lost < 3);
+  cw_beam *beam = NULL;
+  CHECK(cw_beam_open(0, 40, &beam, NULL) == CW_E_ARGUMENT && cw_beam_open(9, 40, &beam, NULL) == CW_E_ARGUMENT);
+  CHECK(cw_beam_open(2, 0, &beam, NULL) == CW_E_ARGUMENT && cw_beam_open(2, 9, NULL, NULL) == CW_E_ARGUMENT && beam == NULL);
+  cw_beam_close(NULL);
+}
+
 /* What a guess goes by: the beginning, the place after a change, a far place only after two tokens, the answer itself. */
 static void test_draft(void) {
   int32_t source[100], answer[100], out[CW_DRAFT_MOST];
@@ -608,6 +764,8 @@ int main(void) {
     test_generate();
     test_speculation();
     test_draft();
+    test_batch();
+    test_beam();
   }
   return failures > 0;
 }

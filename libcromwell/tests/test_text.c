@@ -8,6 +8,8 @@
 
 #include "cromwell.h"
 #include "text/bpe.h"
+#include "text/pieces.h"
+#include "text/starts.h"
 
 #define CHECK(condition)                                              \
   do {                                                                \
@@ -153,6 +155,35 @@ static void check_round_trip(const cw_tokenizer *tokenizer, const uint8_t *text,
   free(back);
 }
 
+/* A window of bytes, most of them from a few that pieces care about. */
+static void random_window(uint8_t *window) {
+  static const char kinds[] = "ab1 1  \t\n\r=.\xc3\xff \0";
+  uint32_t first = random_below(sizeof kinds), count = 1 + random_below(sizeof kinds), any = random_below(4);
+  for (size_t at = 0; at < CW_WINDOW; at++) {
+    window[at] = (uint8_t)(any == 0 ? random_below(256) : (uint32_t)kinds[(first + random_below(count)) % sizeof kinds]);
+  }
+}
+
+/* Starts found by arithmetic on bits are those of the scan, whatever follows the window and whatever byte is where. */
+static void test_starts(void) {
+  uint8_t text[2 * CW_WINDOW];
+  for (int trial = 0; trial < 300000; trial++) {
+    uint64_t expected = 0;
+    random_window(text);
+    random_window(text + CW_WINDOW);
+    for (size_t at = 0; at < CW_WINDOW - 1; at = cw_piece_end(text, sizeof text, at)) expected |= (uint64_t)1 << at;
+    CHECK(cw_piece_starts(text) == expected);
+  }
+  for (uint32_t pair = 0; pair < 1 << 16; pair++) { /* every class of every byte, beside every other */
+    uint64_t expected = 0;
+    memset(text, 'a', sizeof text);
+    text[20] = text[40] = (uint8_t)pair;
+    text[21] = text[42] = (uint8_t)(pair >> 8);
+    for (size_t at = 0; at < CW_WINDOW - 1; at = cw_piece_end(text, sizeof text, at)) expected |= (uint64_t)1 << at;
+    CHECK(cw_piece_starts(text) == expected);
+  }
+}
+
 /* Encoding of words (one piece each) equals merging; a buffer of exactly the needed size suffices and one less is refused. */
 static void test_merging(void) {
   static struct reference reference;
@@ -174,9 +205,64 @@ static void test_merging(void) {
       CHECK(cw_tokenizer_encode(tokenizer, text, text_size, ids, expected_count - 1, &count) == CW_E_CAPACITY && count == 77);
       CHECK(cw_tokenizer_encode(tokenizer, text, text_size, ids, expected_count, &count) == CW_OK);
       CHECK(count == expected_count && memcmp(ids, expected, count * sizeof *ids) == 0);
+      CHECK(cw_bpe_search(tokenizer, text, text_size, text_size, ids, expected_count - 1, &count) == CW_E_CAPACITY);
+      CHECK(cw_bpe_search(tokenizer, text, text_size, text_size, ids, expected_count, &count) == CW_OK);
+      CHECK(count == expected_count && memcmp(ids, expected, count * sizeof *ids) == 0);
     }
     cw_tokenizer_close(tokenizer);
     free(section);
+  }
+}
+
+/* A text of a few words that come again and again, runs and oddities between them. */
+static size_t random_text(uint8_t *text, size_t limit) {
+  uint8_t words[8][70];
+  size_t sizes[8], size = 0;
+  for (int word = 0; word < 8; word++) {
+    sizes[word] = 1 + random_below(word < 6 ? 14 : 70);
+    for (size_t at = 0; at < sizes[word]; at++) words[word][at] = (uint8_t)('a' + random_below(4));
+  }
+  for (size_t target = random_below((uint32_t)limit + 1); size < target;) {
+    if (random_below(3) == 0) {
+      uint8_t byte = (uint8_t)" \n\t=.0\xe9"[random_below(8)]; /* the string's zero too */
+      for (size_t run = 1 + random_below(random_below(9) ? 2 : 90); run > 0 && size < target; run--) text[size++] = byte;
+    } else {
+      const size_t word = random_below(8);
+      for (size_t at = 0; at < sizes[word] && size < target; at++) text[size++] = words[word][at];
+    }
+  }
+  return size;
+}
+
+/* Texts of many pieces equal the merging of each piece, with places for any number of ids from one a byte down to just enough.
+ * Each text and each result is a block of its own, so that the sanitizer sees a byte too far. */
+static void test_texts(const cw_tokenizer *tokenizer, const struct reference *reference, int texts) {
+  enum { LIMIT = 1500 };
+  static uint8_t made[LIMIT];
+  static uint32_t expected[LIMIT];
+  for (int trial = 0; trial < texts; trial++) {
+    size_t size = random_text(made, LIMIT), expected_count = 0, count = 77;
+    uint8_t *text = malloc(size ? size : 1);
+    CHECK(text != NULL);
+    memcpy(text, made, size);
+    for (size_t at = 0, end; at < size; at = end) {
+      end = cw_piece_end(text, size, at);
+      expected_count += merge_all(reference, text + at, end - at, expected + expected_count);
+    }
+    size_t spare = random_below(3) ? random_below(100) : size - expected_count;
+    int32_t *ids = malloc((expected_count + spare + 1) * sizeof *ids);
+    CHECK(ids != NULL);
+    ids[expected_count + spare] = 4711;
+    CHECK(cw_tokenizer_encode(tokenizer, text, size, ids, expected_count + spare, &count) == CW_OK);
+    CHECK(count == expected_count && memcmp(ids, expected, count * sizeof *ids) == 0);
+    CHECK(ids[expected_count + spare] == 4711);
+    if (expected_count > 0) {
+      ids[expected_count - 1] = 4711;
+      CHECK(cw_tokenizer_encode(tokenizer, text, size, ids, expected_count - 1, &count) == CW_E_CAPACITY && count == expected_count);
+      CHECK(ids[expected_count - 1] == 4711);
+    }
+    free(ids);
+    free(text);
   }
 }
 
@@ -339,6 +425,7 @@ static void test_long_runs(const cw_tokenizer *tokenizer) {
 int main(void) {
   static struct reference reference;
   size_t size;
+  test_starts();
   test_merging();
   invent(&reference, 4, MERGES_MAX, 40);
   CHECK(reference.merge_count > 100);
@@ -346,6 +433,7 @@ int main(void) {
   cw_tokenizer *tokenizer = open_section(section, size);
   test_interface(tokenizer);
   check_random_texts(tokenizer, 2000);
+  test_texts(tokenizer, &reference, 1500);
   test_impossible_merges();
   test_damage(section, size);
   test_threads(tokenizer);

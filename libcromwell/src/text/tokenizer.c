@@ -1,10 +1,8 @@
-/* tokenizer.c: the tokenizer section of a model pack and the cw_tokenizer_* functions (docs/tokenizer.md). */
+/* tokenizer.c: the tokenizer section of a model pack, and ids back to bytes (docs/tokenizer.md). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "fault.h"
-#include "text/bpe.h"
-#include "text/pieces.h"
 #include "text/vocabulary.h"
 
 /* Offset  Header of a section; all numbers little-endian
@@ -93,22 +91,6 @@ void cw_tokenizer_close(cw_tokenizer *tokenizer) {
 }
 
 int32_t cw_tokenizer_size(const cw_tokenizer *tokenizer) { return (int32_t)tokenizer->size; }
-
-cw_status cw_tokenizer_encode(const cw_tokenizer *tokenizer, const uint8_t *text, size_t size, int32_t *ids, size_t capacity,
-                              size_t *count) {
-  if (tokenizer == NULL || (text == NULL && size > 0) || (ids == NULL && capacity > 0) || count == NULL) return CW_E_ARGUMENT;
-  size_t total = 0;
-  for (size_t at = 0; at < size;) {
-    size_t end = cw_piece_end(text, size, at), made = 1;
-    uint32_t token = cw_vocabulary_token(tokenizer, text + at, end - at, size - at);
-    if (token != CW_NO_TOKEN && total < capacity) ids[total] = (int32_t)token;
-    else CW_TRY(cw_bpe_encode(tokenizer, text + at, end - at, size - at, ids + total, capacity - total, &made));
-    total += made;
-    at = end;
-  }
-  *count = total;
-  return CW_OK;
-}
 
 /* The bytes of `id` in the output of cw_tokenizer_decode. */
 static const void *decoded(const cw_tokenizer *tokenizer, uint32_t id, int32_t with_special, size_t *size) {
