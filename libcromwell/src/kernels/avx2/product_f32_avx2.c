@@ -8,7 +8,9 @@
 
 #include "kernels/avx2/kernels_avx2.h"
 
-enum { PIECE = 256, ROWS_MOST = 6, AHEAD = 512 /* floats: 2 KiB, half a page */ };
+#define CW_INLINE static inline __attribute__((always_inline))
+
+enum { PIECE = 256, ROWS_MOST = 6, AHEAD = 512 /* floats: 2 KiB, half a page */, LINES_MOST = 32 };
 
 typedef struct {
   const float *x, *panels;
@@ -16,10 +18,19 @@ typedef struct {
   float *y;
   size_t y_stride;
   int add;
+  const float *later; /* weights of the next panel that this tile asks for */
+  size_t lines;       /* of 64 bytes */
 } job;
 
+/* Asks for a share of the next panel's piece, and for y of the next rows: their lines lie apart, so the processor does not guess them. */
+CW_INLINE void ask(const job *j, const int rows) {
+  for (size_t line = 0; line < j->lines; line++) _mm_prefetch((const char *)(j->later + line * CW_PANEL), _MM_HINT_T0);
+#pragma GCC unroll 6
+  for (size_t r = 0; r < (size_t)rows; r++) _mm_prefetch((const char *)(j->y + (r + (size_t)rows) * j->y_stride), _MM_HINT_T0);
+}
+
 /* y[ROWS, 16 PANELS] of one piece; ROWS * PANELS <= 6. */
-static inline __attribute__((always_inline)) void tile(const job *j, const int rows, const int panels) {
+CW_INLINE void tile(const job *j, const int rows, const int panels) {
   const float *x = j->x, *w = j->panels;
   const size_t x_stride = j->x_stride, panel_stride = j->panel_stride, depth = j->depth;
   __m256 sum[ROWS_MOST * 2];
@@ -28,6 +39,7 @@ static inline __attribute__((always_inline)) void tile(const job *j, const int r
     const float *y = j->y + (size_t)(i / (panels * 2)) * j->y_stride + (size_t)(i % (panels * 2)) * 8;
     sum[i] = j->add ? _mm256_loadu_ps(y) : _mm256_setzero_ps();
   }
+  if (rows >= 4) ask(j, rows);
 #pragma GCC unroll 4
   for (size_t k = 0; k < depth; k++) {
 #pragma GCC unroll 4
@@ -80,12 +92,12 @@ void cw_product_f32_avx2(const float *x, size_t x_stride, size_t rows, size_t de
                          size_t y_stride, int add) {
   size_t whole = outputs / CW_PANEL, tiles = (rows + ROWS_MOST - 1) / ROWS_MOST;
   for (size_t k = 0; k < depth; k += PIECE) {
-    size_t piece = depth - k < PIECE ? depth - k : PIECE;
+    size_t piece = depth - k < PIECE ? depth - k : PIECE, share = (piece + tiles - 1) / tiles;
     for (size_t p = 0, used = 1; p * CW_PANEL < outputs; p += used)
       for (size_t t = 0; t < tiles; t++) { /* rows split evenly: no tile is left with a single one */
         size_t r = rows * t / tiles, count = rows * (t + 1) / tiles - r;
         job j = {x + r * x_stride + k, panels + p * depth * CW_PANEL + k * CW_PANEL, x_stride, piece, depth * CW_PANEL,
-                 y + r * y_stride + p * CW_PANEL, y_stride, add || k > 0};
+                 y + r * y_stride + p * CW_PANEL, y_stride, add || k > 0, panels + ((p + 1) * depth + k + t * share) * CW_PANEL, share < LINES_MOST ? share : LINES_MOST};
         if (p == whole) tile_part(&j, count, outputs % CW_PANEL);
         else used = tile_of(&j, count, tiles > 1 ? 1 : whole - p);
       }
