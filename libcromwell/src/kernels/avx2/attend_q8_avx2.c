@@ -10,20 +10,46 @@
 
 enum { EIGHTS = CW_BLOCK / 8, VALUES = 16 /* numbers of the head that a tile of rows takes at once */ };
 
-/* Scores of the panels that some row may see: scores[r][position], the integers. */
-CW_INLINE void score(const int rows, const cw_q8_queries *x, size_t r, const uint8_t *keys, size_t seen, int32_t (*scores)[CW_BLOCK]) {
-  const int8_t *q = x->q + r * x->size;
-  for (size_t p = 0; p < seen; p += CW_PANEL) {
-    __m256i dot[CW_TILE_ROWS * 2];
+/* What a tile of rows holds between steps. Each step passes over all rows: within a row a step waits on its predecessor's reductions
+ * and divisions, and other rows fill that time. */
+typedef struct {
+  _Alignas(32) float e[CW_TILE_ROWS][CW_BLOCK];       /* scores, then 2^(score - highest), then times the scales of values */
+  _Alignas(32) int16_t whole[CW_TILE_ROWS][CW_BLOCK]; /* e in units of unit */
+  float unit[CW_TILE_ROWS];                           /* 0: every e is as good as nothing */
+  float before[CW_TILE_ROWS];                         /* factor of what was before this block */
+} state;
+
+/* Scores of 16 positions from `position` on; those that a row may not see are -inf. */
+CW_INLINE void score(const int rows, const cw_q8_queries *x, size_t r, const cw_q8_block *b, size_t position, state *s) {
+  const __m256i places = _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32((int32_t)position));
+  __m256i dot[CW_TILE_ROWS * 2];
 #pragma GCC unroll 4
-    for (int i = 0; i < rows; i++) dot[i * 2] = dot[i * 2 + 1] = _mm256_set1_epi32(-CW_OFFSET * x->sums[r + (size_t)i]);
-    dots(rows, q, x->size, keys + p * x->size, x->size, 0, 0, dot);
-#pragma GCC unroll 4
-    for (int i = 0; i < rows; i++) {
-      _mm256_store_si256((__m256i *)(void *)&scores[i][p], dot[i * 2]);
-      _mm256_store_si256((__m256i *)(void *)&scores[i][p + 8], dot[i * 2 + 1]);
-    }
+  for (int i = 0; i < rows; i++) dot[i * 2] = dot[i * 2 + 1] = _mm256_set1_epi32(-CW_OFFSET * x->sums[r + (size_t)i]);
+  dots(rows, x->q + r * x->size, x->size, b->keys + position * x->size, x->size, 0, 0, dot);
+#pragma GCC unroll 8
+  for (int i = 0; i < rows * 2; i++) {
+    const size_t row = r + (size_t)i / 2, half = (size_t)i % 2 * 8;
+    __m256i place = _mm256_add_epi32(places, _mm256_set1_epi32((int32_t)half));
+    __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(dot[i]), all(x->scales[row]));
+    scaled = _mm256_mul_ps(scaled, _mm256_loadu_ps(b->key_scales + position + half));
+    __m256 visible = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(x->seen[row]), place));
+    _mm256_store_ps(s->e[i / 2] + position + half, _mm256_blendv_ps(all(-INFINITY), scaled, visible));
   }
+}
+
+/* Highest score so far, and the powers of two of scores below it. */
+CW_INLINE void raise(const cw_q8_queries *x, size_t row, float e[CW_BLOCK], float *before) {
+  __m256 score[EIGHTS], highest = all(x->highest[row]);
+#pragma GCC unroll 8
+  for (int i = 0; i < EIGHTS; i++) {
+    score[i] = _mm256_load_ps(e + i * 8);
+    highest = _mm256_max_ps(score[i], highest);
+  }
+  highest = all(most_of_eight(highest));
+#pragma GCC unroll 8
+  for (int i = 0; i < EIGHTS; i++) _mm256_store_ps(e + i * 8, exp2_eight(_mm256_sub_ps(score[i], highest)));
+  *before = _mm256_cvtss_f32(exp2_eight(_mm256_sub_ps(all(x->highest[row]), highest)));
+  x->highest[row] = _mm256_cvtss_f32(highest);
 }
 
 /* Sum of e by the tree of kernels.h. */
@@ -36,32 +62,17 @@ CW_INLINE float sum_of(const __m256 e[EIGHTS]) {
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-/* Softmax of row r: updates highest and total; leaves the weights of values in `whole`, their unit in *unit (0: all are nothing) and the
- * factor of what was before in *before. */
-CW_INLINE void weigh(const cw_q8_queries *x, size_t r, const cw_q8_block *b, const int32_t *scores, int16_t *whole, float *unit,
-                     float *before) {
-  const __m256 scale = all(x->scales[r]), none = all(-INFINITY);
-  const __m256i counts = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), seen = _mm256_set1_epi32(x->seen[r]);
-  __m256 e[EIGHTS], highest = all(x->highest[r]);
+/* Total of e, and e as weights of values in whole numbers. */
+CW_INLINE void weigh(const cw_q8_queries *x, size_t row, const float *value_scales, const float e[CW_BLOCK], int16_t whole[CW_BLOCK],
+                     float *unit, float before) {
+  __m256 weight[EIGHTS], most = _mm256_setzero_ps();
+#pragma GCC unroll 8
+  for (int i = 0; i < EIGHTS; i++) weight[i] = _mm256_load_ps(e + i * 8);
+  x->total[row] = __builtin_fmaf(x->total[row], before, sum_of(weight));
 #pragma GCC unroll 8
   for (int i = 0; i < EIGHTS; i++) {
-    __m256 s = _mm256_cvtepi32_ps(_mm256_load_si256((const __m256i *)(const void *)(scores + i * 8)));
-    s = _mm256_mul_ps(_mm256_mul_ps(s, scale), _mm256_loadu_ps(b->key_scales + i * 8));
-    __m256i visible = _mm256_cmpgt_epi32(seen, _mm256_add_epi32(counts, _mm256_set1_epi32(i * 8)));
-    e[i] = _mm256_blendv_ps(none, s, _mm256_castsi256_ps(visible));
-    highest = _mm256_max_ps(e[i], highest);
-  }
-  highest = all(most_of_eight(highest));
-  *before = _mm256_cvtss_f32(exp2_eight(_mm256_sub_ps(all(x->highest[r]), highest)));
-#pragma GCC unroll 8
-  for (int i = 0; i < EIGHTS; i++) e[i] = exp2_eight(_mm256_sub_ps(e[i], highest));
-  x->total[r] = __builtin_fmaf(x->total[r], *before, sum_of(e));
-  x->highest[r] = _mm256_cvtss_f32(highest);
-  __m256 most = _mm256_setzero_ps();
-#pragma GCC unroll 8
-  for (int i = 0; i < EIGHTS; i++) {
-    e[i] = _mm256_mul_ps(e[i], _mm256_loadu_ps(b->value_scales + i * 8));
-    most = _mm256_max_ps(e[i], most);
+    weight[i] = _mm256_mul_ps(weight[i], _mm256_loadu_ps(value_scales + i * 8));
+    most = _mm256_max_ps(weight[i], most);
   }
   float largest = most_of_eight(most);
   int nothing = largest < CW_TINY;
@@ -69,7 +80,7 @@ CW_INLINE void weigh(const cw_q8_queries *x, size_t r, const cw_q8_block *b, con
   __m256 inverse = all(nothing ? 0.0f : CW_Q16_MOST / largest);
 #pragma GCC unroll 4
   for (int i = 0; i < EIGHTS; i += 2) {
-    __m256i low = _mm256_cvtps_epi32(_mm256_mul_ps(e[i], inverse)), high = _mm256_cvtps_epi32(_mm256_mul_ps(e[i + 1], inverse));
+    __m256i low = _mm256_cvtps_epi32(_mm256_mul_ps(weight[i], inverse)), high = _mm256_cvtps_epi32(_mm256_mul_ps(weight[i + 1], inverse));
     __m256i sixteen = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8);
     _mm256_store_si256((__m256i *)(void *)(whole + i * 8), sixteen);
   }
@@ -82,8 +93,7 @@ CW_INLINE void give(float *out, __m256i sum, float unit, float before) {
 }
 
 /* Values of `pairs` pairs of positions, weighted and summed, 16 numbers of the head at a time. */
-CW_INLINE void add_values(const int rows, const cw_q8_queries *x, size_t r, const int8_t *values, size_t pairs,
-                          int16_t (*whole)[CW_BLOCK], const float *unit, const float *before) {
+CW_INLINE void add_values(const int rows, const cw_q8_queries *x, size_t r, const int8_t *values, size_t pairs, const state *s) {
   for (size_t d = 0; d < x->size; d += VALUES) {
     __m256i sum[CW_TILE_ROWS * 2];
 #pragma GCC unroll 8
@@ -96,7 +106,7 @@ CW_INLINE void add_values(const int rows, const cw_q8_queries *x, size_t r, cons
 #pragma GCC unroll 4
       for (int i = 0; i < rows; i++) {
         int32_t pair;
-        memcpy(&pair, &whole[i][p * 2], sizeof pair);
+        memcpy(&pair, &s->whole[i][p * 2], sizeof pair);
         __m256i both = _mm256_set1_epi32(pair);
         add_to(&sum[i * 2], _mm256_madd_epi16(low, both));
         add_to(&sum[i * 2 + 1], _mm256_madd_epi16(high, both));
@@ -106,25 +116,26 @@ CW_INLINE void add_values(const int rows, const cw_q8_queries *x, size_t r, cons
     for (int i = 0; i < rows; i++) {
       size_t row = r + (size_t)i;
       if (x->seen[row] == 0) continue;
-      give(x->out + row * x->size + d, sum[i * 2], unit[i], before[i]);
-      give(x->out + row * x->size + d + 8, sum[i * 2 + 1], unit[i], before[i]);
+      give(x->out + row * x->size + d, sum[i * 2], s->unit[i], s->before[i]);
+      give(x->out + row * x->size + d + 8, sum[i * 2 + 1], s->unit[i], s->before[i]);
     }
   }
 }
 
 CW_INLINE void tile(const int rows, const cw_q8_queries *x, size_t r, const cw_q8_block *b) {
-  _Alignas(32) int32_t scores[CW_TILE_ROWS][CW_BLOCK];
-  _Alignas(32) int16_t whole[CW_TILE_ROWS][CW_BLOCK];
-  float unit[CW_TILE_ROWS], before[CW_TILE_ROWS];
+  state s;
   size_t seen = 0;
-  for (int i = 0; i < rows; i++) seen = x->seen[r + (size_t)i] > seen ? x->seen[r + (size_t)i] : seen;
+  for (size_t i = r; i < r + (size_t)rows; i++) seen = x->seen[i] > seen ? x->seen[i] : seen;
   if (seen == 0) return;
-  memset(scores, 0, sizeof scores); /* panels that no row may see */
-  memset(whole, 0, sizeof whole);   /* rows that may see nothing */
-  score(rows, x, r, b->keys, seen, scores);
-  for (int i = 0; i < rows; i++)
-    if (x->seen[r + (size_t)i] > 0) weigh(x, r + (size_t)i, b, scores[i], whole[i], &unit[i], &before[i]);
-  add_values(rows, x, r, b->values, (seen + 1) / 2, whole, unit, before);
+  for (size_t p = 0; p < seen; p += CW_PANEL) score(rows, x, r, b, p, &s);
+  for (size_t p = (seen + CW_PANEL - 1) / CW_PANEL * CW_PANEL; p < CW_BLOCK; p++) /* panels that no row may see */
+    for (int i = 0; i < rows; i++) s.e[i][p] = -INFINITY;
+  for (size_t i = 0; i < (size_t)rows; i++)
+    if (x->seen[r + i] > 0) raise(x, r + i, s.e[i], &s.before[i]);
+  for (size_t i = 0; i < (size_t)rows; i++)
+    if (x->seen[r + i] > 0) weigh(x, r + i, b->value_scales, s.e[i], s.whole[i], &s.unit[i], s.before[i]);
+    else memset(s.whole[i], 0, sizeof s.whole[i]);
+  add_values(rows, x, r, b->values, (seen + 1) / 2, &s);
 }
 
 void cw_attend_q8_avx2(const cw_q8_queries *queries, const cw_q8_block *block) {
