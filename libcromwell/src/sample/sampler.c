@@ -23,7 +23,7 @@ struct cw_sampler {
   uint32_t round;  /* of stamp: one a call that applies the penalty */
   uint64_t draws;  /* numbers drawn so far */
   float *x;        /* [V] logits after the penalty */
-  uint32_t *id;    /* [V] of the candidates, where top-k has chosen them */
+  uint32_t *id;    /* [V + CW_SCAN_SLACK] tokens that top-k leaves */
   float *d;        /* [V] their scores */
   float *w;        /* [V] and weights */
   uint32_t *at;    /* [V + CW_SCAN_SLACK] scratch */
@@ -55,7 +55,7 @@ cw_status cw_sampler_open(uint32_t vocab_size, uint32_t max_tokens, const cw_sam
   if (sampling == NULL || out == NULL) return cw_fault_set(fault, CW_E_ARGUMENT, "no sampling options or no place for the sampler");
   CW_TRY(check(vocab_size, max_tokens, sampling, fault));
   size_t V = vocab_size, blocks = (V + BLOCK - 1) / BLOCK;
-  size_t size = sizeof(cw_sampler) + blocks * sizeof(double) + (6 * V + CW_SCAN_SLACK + max_tokens) * 4;
+  size_t size = sizeof(cw_sampler) + blocks * sizeof(double) + (6 * V + 2 * CW_SCAN_SLACK + max_tokens) * 4;
   cw_sampler *s = calloc(1, size);
   if (s == NULL) return cw_fault_set(fault, CW_E_MEMORY, "no memory for a sampler of %zu bytes", size);
   s->scan = cw_scan_selected();
@@ -65,7 +65,7 @@ cw_status cw_sampler_open(uint32_t vocab_size, uint32_t max_tokens, const cw_sam
   s->sum = (double *)(s + 1);
   s->x = (float *)(s->sum + blocks);
   s->id = (uint32_t *)(s->x + V);
-  s->d = (float *)(s->id + V);
+  s->d = (float *)(s->id + V + CW_SCAN_SLACK);
   s->w = s->d + V;
   s->at = (uint32_t *)(s->w + V);
   s->stamp = s->at + V + CW_SCAN_SLACK;
