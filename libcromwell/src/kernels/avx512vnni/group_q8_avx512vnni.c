@@ -17,22 +17,23 @@ INLINE int32_t four(const int8_t *q) {
 INLINE void add_products(__m512i *sums, __m512i u, __m512i q) { __asm__("vpdpbusd %2, %1, %0" : "+v"(*sums) : "v"(u), "v"(q)); }
 
 /* Rows from `row` on, panels from `panel` on. ROWS, PANELS and ASK (for what is ahead) are constants where this is inlined, so that sums
- * stay in registers. The sum over (u - 64) q starts at -64 sum q. Rows are reached from two pointers, and the loop hides from gcc where
- * they come from: it would keep one pointer a row and a panel, more than there are registers. */
-INLINE void tile(const size_t ROWS, const size_t PANELS, const int ASK, const cw_group_q8 *t, size_t row, size_t panel) {
-  const size_t stride = t->stride, stride3 = 3 * stride, depth = t->depth, groups = t->groups, subs = depth / CW_SUB;
+ * stay in registers. Rows are reached from two pointers, and the loop hides from gcc where they come from: it would keep one pointer a
+ * row and a panel, more than there are registers. */
+INLINE void tile(const size_t ROWS, const size_t PANELS, const int ASK, const cw_group_q8 *t, const __m512 weight_scales[CW_BESIDE],
+                 size_t row, size_t panel) {
+  const size_t stride = t->stride, stride3 = 3 * stride, depth = t->depth;
   __m512i sums[TILE_ROWS][CW_BESIDE];
-  const int32_t *part = t->sums + row * subs;
 #pragma GCC unroll 6
-  for (size_t r = 0; r < ROWS; r++, part += subs) {
-    int32_t sum = part[0];
-    if (t->steps == CW_GROUP / 4)
-      sum = (sum + part[1]) + (part[2] + part[3]);
-    else
-      for (size_t i = 1; i < t->steps * 4 / CW_SUB; i++) sum += part[i];
+  for (size_t r = 0; r < ROWS; r++)
 #pragma GCC unroll 4
-    for (size_t p = 0; p < PANELS; p++) sums[r][p] = _mm512_set1_epi32(-CW_OFFSET * sum);
-  }
+    for (size_t p = 0; p < PANELS; p++) sums[r][p] = _mm512_set1_epi32(t->start[row + r]);
+
+  const cw_sums from = t->from, to = t->to;
+  if (to.far)
+#pragma GCC unroll 6
+    for (size_t r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+      for (size_t p = 0; p < PANELS; p++) __builtin_prefetch(to.at + (row + r) * to.stride + (panel + p) * CW_PANEL, 1);
 
   const uint8_t *weights = t->weights + panel * stride;
   const int8_t *q = t->q + row * depth, *q3 = q + 3 * depth;
@@ -55,27 +56,28 @@ INLINE void tile(const size_t ROWS, const size_t PANELS, const int ASK, const cw
     __asm__("" : "+r"(weights), "+r"(q), "+r"(q3));
   }
 
-  const uint16_t *halves = t->weight_scales + panel * groups * CW_PANEL;
-  const __mmask16 old = t->fresh ? 0 : 0xffff;
-  float *waiting = t->waiting + row * CW_WIDTH + panel * CW_PANEL;
-  const float *scales = t->scales + row * groups, *scales3 = scales + 3 * groups;
-#pragma GCC unroll 4
-  for (size_t p = 0; p < PANELS; p++, halves += groups * CW_PANEL) {
-    __m512 scale = cw_scales_avx512vnni(halves);
+  const __mmask16 last = panel + PANELS == t->panels ? t->last : 0xffff, old = t->fresh ? 0 : 0xffff, old_last = old & last;
+  const float *scales = t->scales + row, *before = from.at + row * from.stride + panel * CW_PANEL;
+  float *after = to.at + row * to.stride + panel * CW_PANEL;
 #pragma GCC unroll 6
-    for (size_t r = 0; r < ROWS; r++) {
-      float *at = waiting + r * CW_WIDTH + p * CW_PANEL;
-      __m512 row_scale = _mm512_set1_ps(r < 3 ? scales[r * groups] : scales3[(r - 3) * groups]);
-      __m512 dot = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[r][p]), row_scale);
-      _mm512_storeu_ps(at, _mm512_fmadd_ps(dot, scale, _mm512_maskz_loadu_ps(old, at)));
+  for (size_t r = 0; r < ROWS; r++, before += from.stride, after += to.stride) {
+#pragma GCC unroll 4
+    for (size_t p = 0; p < PANELS; p++) {
+      __m512 dot = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[r][p]), _mm512_set1_ps(scales[r]));
+      __m512 sum = _mm512_maskz_loadu_ps(p + 1 == PANELS ? old_last : old, before + p * CW_PANEL);
+      sum = _mm512_fmadd_ps(dot, weight_scales[panel + p], sum);
+      if (p + 1 == PANELS)
+        _mm512_mask_storeu_ps(after + p * CW_PANEL, last, sum);
+      else
+        _mm512_storeu_ps(after + p * CW_PANEL, sum);
     }
   }
 }
 
 /* Tiles of one size over rows [row, end): a call for each would cost as much as an eighth of a tile. */
-#define TILES(NAME, ROWS, PANELS, ASK)                                                    \
-  static void NAME(const cw_group_q8 *t, size_t row, size_t end, size_t panel) {          \
-    for (; row < end; row += ROWS) tile(ROWS, PANELS, ASK, t, row, panel);                \
+#define TILES(NAME, ROWS, PANELS, ASK)                                                                          \
+  static void NAME(const cw_group_q8 *t, const __m512 weight_scales[CW_BESIDE], size_t row, size_t end, size_t panel) { \
+    for (; row < end; row += ROWS) tile(ROWS, PANELS, ASK, t, weight_scales, row, panel);                       \
   }
 
 #define SIZES(NAME, PANELS, ASK)                                                          \
@@ -85,7 +87,7 @@ INLINE void tile(const size_t ROWS, const size_t PANELS, const int ASK, const cw
   TILES(NAME##_4, 4, PANELS, ASK)                                                         \
   TILES(NAME##_5, 5, PANELS, ASK)                                                         \
   TILES(NAME##_6, 6, PANELS, ASK)                                                         \
-  static void (*const NAME[TILE_ROWS + 1])(const cw_group_q8 *, size_t, size_t, size_t) = \
+  static void (*const NAME[TILE_ROWS + 1])(const cw_group_q8 *, const __m512 *, size_t, size_t, size_t) = \
       {NULL, NAME##_1, NAME##_2, NAME##_3, NAME##_4, NAME##_5, NAME##_6};
 
 SIZES(four_panels, 4, 0)
@@ -93,32 +95,38 @@ SIZES(four_panels_asking, 4, 1)
 SIZES(one_panel, 1, 0)
 
 void cw_group_q8_avx512vnni(const cw_group_q8 *group) {
-  const size_t tiles = (group->rows + TILE_ROWS - 1) / TILE_ROWS, small = group->rows / tiles; /* 7 rows are 4 + 3, not 6 + 1 */
-  const size_t large_end = group->rows % tiles * (small + 1);
+  const unsigned rows = (unsigned)group->rows, tiles = (rows + TILE_ROWS - 1) / TILE_ROWS, small = rows / tiles; /* 7 rows are 4 + 3 */
+  const size_t large_end = rows % tiles * (small + 1);
+  __m512 scales[CW_BESIDE];
+  for (size_t p = 0; p < group->panels; p++) scales[p] = cw_scales_avx512vnni(group->weight_scales + p * group->scale_stride);
   if (group->panels < CW_BESIDE) {
     for (size_t panel = 0; panel < group->panels; panel++) {
-      if (large_end > 0) one_panel[small + 1](group, 0, large_end, panel);
-      one_panel[small](group, large_end, group->rows, panel);
+      if (large_end > 0) one_panel[small + 1](group, scales, 0, large_end, panel);
+      one_panel[small](group, scales, large_end, rows, panel);
     }
     return;
   }
   size_t row = 0;
   if (group->ahead != 0) {
     row = large_end > 0 ? small + 1 : small;
-    four_panels_asking[row](group, 0, row, 0);
+    four_panels_asking[row](group, scales, 0, row, 0);
   }
-  if (row < large_end) four_panels[small + 1](group, row, large_end, 0), row = large_end;
-  four_panels[small](group, row, group->rows, 0);
+  if (row < large_end) four_panels[small + 1](group, scales, row, large_end, 0), row = large_end;
+  four_panels[small](group, scales, row, rows, 0);
 }
 
-void cw_fetch_sums_avx512vnni(const float *y, size_t y_stride, size_t rows, size_t outputs, float *waiting) {
-  for (size_t r = 0; r < rows; r++)
-    for (size_t n = 0; n < outputs; n += CW_PANEL)
-      _mm512_storeu_ps(waiting + r * CW_WIDTH + n, _mm512_maskz_loadu_ps(cw_wanted_avx512vnni(outputs - n), y + r * y_stride + n));
-}
-
-void cw_put_sums_avx512vnni(const float *waiting, size_t rows, size_t outputs, float *y, size_t y_stride) {
-  for (size_t r = 0; r < rows; r++)
-    for (size_t n = 0; n < outputs; n += CW_PANEL)
-      _mm512_mask_storeu_ps(y + r * y_stride + n, cw_wanted_avx512vnni(outputs - n), _mm512_loadu_ps(waiting + r * CW_WIDTH + n));
+void cw_gather_factors_avx512vnni(const cw_q8_rows *x, size_t rows, size_t depth, size_t first, size_t groups, cw_row_factors *out) {
+  const size_t subs = depth / CW_SUB, all = (depth + CW_GROUP - 1) / CW_GROUP;
+  for (size_t r = 0; r < rows; r++) {
+    const int32_t *sums = x->sums + r * subs;
+    for (size_t g = 0; g < groups; g++) {
+      const size_t sub = (first + g) * (CW_GROUP / CW_SUB);
+      const __mmask8 present = subs - sub >= 4 ? 15 : (__mmask8)((1u << (subs - sub)) - 1);
+      __m128i four_sums = _mm_maskz_loadu_epi32(present, sums + sub);
+      four_sums = _mm_add_epi32(four_sums, _mm_shuffle_epi32(four_sums, 0x4e));
+      four_sums = _mm_add_epi32(four_sums, _mm_shuffle_epi32(four_sums, 0xb1));
+      out->start[g][r] = -CW_OFFSET * _mm_cvtsi128_si32(four_sums);
+      out->scale[g][r] = x->scales[r * all + first + g];
+    }
+  }
 }

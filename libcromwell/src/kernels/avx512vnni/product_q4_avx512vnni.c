@@ -101,38 +101,42 @@ static void expand(const uint8_t *weights, const uint8_t *multipliers, size_t su
   }
 }
 
-enum { ROWS_AT_ONCE = 4 * CW_ROWS_AT_ONCE /* rows that use panels expanded once; 48 KiB of sums */ };
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-static void product_of_rows(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, float *y, size_t y_stride, int add) {
+/* `count` groups from `first` on, of at most CW_MOST_ROWS rows; their sums are 48 KiB. */
+static void product_of_rows(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, size_t first, size_t count, float *y, size_t y_stride,
+                            int add) {
   const size_t depth = w->depth, groups = (depth + CW_GROUP - 1) / CW_GROUP, subs = depth / CW_SUB, panel_bytes = depth * CW_PANEL / 2;
-  float waiting[ROWS_AT_ONCE * CW_WIDTH] __attribute__((aligned(64)));
+  float waiting[CW_MOST_ROWS * CW_WIDTH] __attribute__((aligned(64)));
   uint8_t expanded[CW_BESIDE * CW_GROUP * CW_PANEL] __attribute__((aligned(64)));
+  cw_row_factors factors;
+  cw_gather_factors_avx512vnni(x, rows, depth, first, count, &factors);
   for (size_t n = 0; n < w->outputs; n += CW_WIDTH) {
-    const size_t outputs = w->outputs - n < CW_WIDTH ? w->outputs - n : CW_WIDTH, panel = n / CW_PANEL;
-    const size_t panels = (outputs + CW_PANEL - 1) / CW_PANEL;
-    if (add) cw_fetch_sums_avx512vnni(y + n, y_stride, rows, outputs, waiting);
-    for (size_t g = 0; g < groups; g++) {
-      const size_t sub = g * (CW_GROUP / CW_SUB), sub_count = subs - sub < CW_GROUP / CW_SUB ? subs - sub : CW_GROUP / CW_SUB;
-      for (size_t p = 0; p < panels; p++)
-        expand(w->weights + (panel + p) * panel_bytes + g * GROUP_BYTES, w->multipliers + ((panel + p) * subs + sub) * CW_PANEL, sub_count,
-               expanded + p * CW_GROUP * CW_PANEL);
+    const size_t outputs = least(w->outputs - n, CW_WIDTH), panel = n / CW_PANEL, panels = (outputs + CW_PANEL - 1) / CW_PANEL;
+    const cw_sums inside = {waiting, CW_WIDTH, 0}, outside = {y + n, y_stride, 1};
+    for (size_t g = 0; g < count; g++) {
+      const size_t sub = (first + g) * (CW_GROUP / CW_SUB), sub_count = least(subs - sub, CW_GROUP / CW_SUB);
+      for (size_t p = panel; p < panel + panels; p++)
+        expand(w->weights + p * panel_bytes + (first + g) * GROUP_BYTES, w->multipliers + (p * subs + sub) * CW_PANEL, sub_count,
+               expanded + (p - panel) * CW_GROUP * CW_PANEL);
       cw_group_q8_avx512vnni(&(cw_group_q8){
-          .q = x->q + g * CW_GROUP,
-          .scales = x->scales + g,
-          .sums = x->sums + sub,
+          .q = x->q + (first + g) * CW_GROUP,
+          .start = factors.start[g],
+          .scales = factors.scale[g],
           .rows = rows,
           .depth = depth,
-          .groups = groups,
           .weights = expanded,
           .stride = CW_GROUP * CW_PANEL,
           .steps = sub_count * CW_SUB / 4,
           .panels = panels,
-          .weight_scales = w->scales + (panel * groups + g) * CW_PANEL,
-          .waiting = waiting,
+          .weight_scales = w->scales + (panel * groups + first + g) * CW_PANEL,
+          .scale_stride = groups * CW_PANEL,
+          .last = cw_wanted_avx512vnni((outputs - 1) % CW_PANEL + 1),
+          .from = add && g == 0 ? outside : inside,
+          .to = g + 1 < count ? inside : outside,
           .fresh = !add && g == 0,
       });
     }
-    cw_put_sums_avx512vnni(waiting, rows, outputs, y + n, y_stride);
   }
 }
 
@@ -142,8 +146,10 @@ void cw_product_q4_avx512vnni(const cw_q8_rows *x, size_t rows, const cw_q_panel
     product_of_one_row(x, w, y, add);
     return;
   }
-  for (size_t row = 0; row < rows; row += ROWS_AT_ONCE) {
+  for (size_t row = 0; row < rows; row += CW_MOST_ROWS) {
     cw_q8_rows some = {x->q + row * depth, x->scales + row * groups, x->sums + row * (depth / CW_SUB)};
-    product_of_rows(&some, rows - row < ROWS_AT_ONCE ? rows - row : ROWS_AT_ONCE, w, y + row * y_stride, y_stride, add);
+    for (size_t g = 0; g < groups; g += CW_MOST_GROUPS)
+      product_of_rows(&some, least(rows - row, CW_MOST_ROWS), w, g, least(groups - g, CW_MOST_GROUPS), y + row * y_stride, y_stride,
+                      add || g > 0);
   }
 }

@@ -2,36 +2,54 @@
 #include "kernels/avx512vnni/group_q8_avx512vnni.h"
 #include "kernels/avx512vnni/kernels_avx512vnni.h"
 
-void cw_product_q8_avx512vnni(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, float *y, size_t y_stride, int add) {
-  const size_t depth = w->depth, groups = (depth + CW_GROUP - 1) / CW_GROUP, subs = depth / CW_SUB, panel_bytes = depth * CW_PANEL;
+enum { FEW_ROWS = 16 /* up to which memory is the limit; with more, asking costs more than waiting for the hardware's prefetchers */ };
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+/* `count` groups from `first` on, of at most CW_MOST_ROWS rows. Four panels at a time, and of them for 48 rows one group after the other:
+ * what comes next is 2 KiB further on in every panel, and after the last group the first one of the panels beside. */
+static void product(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, size_t first, size_t count, float *y, size_t y_stride, int add) {
+  const size_t depth = w->depth, groups = (depth + CW_GROUP - 1) / CW_GROUP, panel_bytes = depth * CW_PANEL;
+  const ptrdiff_t group_bytes = CW_GROUP * CW_PANEL;
   float waiting[CW_ROWS_AT_ONCE * CW_WIDTH] __attribute__((aligned(64)));
+  cw_row_factors factors;
+  cw_gather_factors_avx512vnni(x, rows, depth, first, count, &factors);
   for (size_t n = 0; n < w->outputs; n += CW_WIDTH) {
-    size_t outputs = w->outputs - n < CW_WIDTH ? w->outputs - n : CW_WIDTH, panel = n / CW_PANEL;
+    const size_t outputs = least(w->outputs - n, CW_WIDTH), panel = n / CW_PANEL;
+    const ptrdiff_t beside = n + CW_WIDTH < w->outputs ? (ptrdiff_t)(CW_BESIDE * panel_bytes) - (ptrdiff_t)(count - 1) * group_bytes : 0;
     for (size_t row = 0; row < rows; row += CW_ROWS_AT_ONCE) {
-      size_t count = rows - row < CW_ROWS_AT_ONCE ? rows - row : CW_ROWS_AT_ONCE;
-      float *part = y + row * y_stride + n;
-      if (add) cw_fetch_sums_avx512vnni(part, y_stride, count, outputs, waiting);
-      for (size_t g = 0; g < groups; g++) {
-        int is_last = g + 1 == groups; /* next come the panels beside */
-        ptrdiff_t to_next = (ptrdiff_t)(CW_BESIDE * panel_bytes) - (ptrdiff_t)(g * CW_GROUP * CW_PANEL);
+      const size_t some = least(rows - row, CW_ROWS_AT_ONCE);
+      const cw_sums inside = {waiting, CW_WIDTH, 0}, outside = {y + row * y_stride + n, y_stride, 1};
+      for (size_t g = 0; g < count; g++) {
+        const size_t at = (first + g) * CW_GROUP;
         cw_group_q8_avx512vnni(&(cw_group_q8){
-            .q = x->q + row * depth + g * CW_GROUP,
-            .scales = x->scales + row * groups + g,
-            .sums = x->sums + row * subs + g * (CW_GROUP / CW_SUB),
-            .rows = count,
+            .q = x->q + row * depth + at,
+            .start = factors.start[g] + row,
+            .scales = factors.scale[g] + row,
+            .rows = some,
             .depth = depth,
-            .groups = groups,
-            .weights = w->weights + panel * panel_bytes + g * CW_GROUP * CW_PANEL,
+            .weights = w->weights + panel * panel_bytes + at * CW_PANEL,
             .stride = panel_bytes,
-            .steps = (is_last ? depth - g * CW_GROUP : CW_GROUP) / 4,
-            .ahead = !is_last ? CW_GROUP * CW_PANEL : n + CW_WIDTH < w->outputs ? to_next : 0,
+            .steps = least(depth - at, CW_GROUP) / 4,
+            .ahead = rows > FEW_ROWS ? 0 : g + 1 < count ? group_bytes : beside,
             .panels = (outputs + CW_PANEL - 1) / CW_PANEL,
-            .weight_scales = w->scales + (panel * groups + g) * CW_PANEL,
-            .waiting = waiting,
+            .weight_scales = w->scales + (panel * groups + first + g) * CW_PANEL,
+            .scale_stride = groups * CW_PANEL,
+            .last = cw_wanted_avx512vnni((outputs - 1) % CW_PANEL + 1),
+            .from = add && g == 0 ? outside : inside,
+            .to = g + 1 < count ? inside : outside,
             .fresh = !add && g == 0,
         });
       }
-      cw_put_sums_avx512vnni(waiting, count, outputs, part, y_stride);
     }
+  }
+}
+
+void cw_product_q8_avx512vnni(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, float *y, size_t y_stride, int add) {
+  const size_t depth = w->depth, groups = (depth + CW_GROUP - 1) / CW_GROUP;
+  for (size_t row = 0; row < rows; row += CW_MOST_ROWS) {
+    cw_q8_rows some = {x->q + row * depth, x->scales + row * groups, x->sums + row * (depth / CW_SUB)};
+    for (size_t g = 0; g < groups; g += CW_MOST_GROUPS)
+      product(&some, least(rows - row, CW_MOST_ROWS), w, g, least(groups - g, CW_MOST_GROUPS), y + row * y_stride, y_stride, add || g > 0);
   }
 }
