@@ -96,5 +96,8 @@ void cw_session_take(cw_session *session, uint32_t threads, cw_arena *arena);
 void cw_session_fill_rope(cw_session *session, uint32_t end);
 /* Makes blocks of positions first .. end-1 the session's own, and their headers right. */
 void cw_session_write(cw_session *session, uint32_t first, uint32_t end);
+/* The session becomes what `from`, of the same model and guidance, is: tokens that both begin with stay, states of others are copied.
+ * CW_E_ARGUMENT when they do not hold the same number of images, CW_E_CAPACITY when there is no room. */
+cw_status cw_session_copy(cw_session *session, const cw_session *from);
 
 #endif

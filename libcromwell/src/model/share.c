@@ -43,6 +43,20 @@ cw_status cw_session_attach(cw_session *s, const int32_t *ids, const void *block
   return CW_OK;
 }
 
+cw_status cw_session_copy(cw_session *s, const cw_session *from) {
+  if (s->image_count != from->image_count) return CW_E_ARGUMENT;
+  if (from->length > s->max_tokens) return CW_E_CAPACITY;
+  uint32_t same = 0, most = s->length < from->length ? s->length : from->length;
+  while (same < most && s->ids[same] == from->ids[same]) same++;
+  for (uint32_t index = same / CW_BLOCK; same < from->length && index * CW_BLOCK < from->length; index++) {
+    memcpy(own_block(s, index), from->blocks[index], s->model->layout.bytes);
+    s->blocks[index] = own_block(s, index);
+  }
+  memcpy(s->ids + same, from->ids + same, (from->length - same) * sizeof *s->ids);
+  s->length = from->length;
+  return CW_OK;
+}
+
 cw_status cw_session_share(cw_session *s, const cw_session *from, uint32_t count) {
   if (s == NULL || from == NULL || s == from || s->model != from->model || s->guidance != from->guidance) return CW_E_ARGUMENT;
   if (s->length > 0 || s->image_count > 0 || count > from->length) return CW_E_ARGUMENT;

@@ -36,27 +36,33 @@ cw_status cw_generate(cw_session *session, cw_sampler *sampler, const cw_generat
 /* ---- Several sessions */
 
 static cw_status each_logits(void *user, const uint32_t *numbers, uint32_t count, const float **rows) {
-  cw_session *const *sessions = user;
-  for (uint32_t i = 0; i < count; i++) CW_TRY(cw_session_logits(sessions[numbers[i]], &rows[i]));
+  cw_session *const *sessions = user, *those[CW_STEP_MOST] = {sessions[numbers[0]]};
+  for (uint32_t i = 0; i < count; i++) those[i] = sessions[numbers[i]];
+  const float *logits;
+  CW_TRY(cw_session_logits_each(those, count, &logits));
+  for (uint32_t i = 0; i < count; i++) rows[i] = logits + (size_t)i * vocab_size(those[0]);
   return CW_OK;
 }
 
+/* A pass runs in the buffers of the first session, which must have room for all: that is the roomiest. */
 static cw_status each_feed(void *user, const uint32_t *numbers, const int32_t *ids, uint32_t count) {
-  cw_session *const *sessions = user;
+  cw_session *const *sessions = user, *those[CW_STEP_MOST] = {sessions[numbers[0]]};
+  int32_t tokens[CW_STEP_MOST];
+  uint32_t host = 0;
   for (uint32_t i = 0; i < count; i++) {
-    if (sessions[numbers[i]]->length == sessions[numbers[i]]->max_tokens) return CW_E_CAPACITY;
+    those[i] = sessions[numbers[i]];
+    tokens[i] = ids[i];
+    if (those[i]->max_tokens > those[host]->max_tokens) host = i;
   }
-  for (uint32_t i = 0; i < count; i++) CW_TRY(cw_session_feed(sessions[numbers[i]], &ids[i], 1));
-  return CW_OK;
+  cw_session *first = those[0];
+  those[0] = those[host], those[host] = first;
+  tokens[0] = ids[host], tokens[host] = ids[0];
+  return cw_session_feed_each(those, tokens, count);
 }
 
-/* Sessions mostly differ in their last tokens only, and feeding several costs little more than feeding one. */
-static cw_status each_copy(void *user, uint32_t to_number, uint32_t from_number) {
-  cw_session *const *sessions = user, *to = sessions[to_number], *from = sessions[from_number];
-  uint32_t same = 0, most = to->length < from->length ? to->length : from->length;
-  while (same < most && to->ids[same] == from->ids[same]) same++;
-  CW_TRY(cw_session_rewind(to, same));
-  return cw_session_feed(to, from->ids + same, from->length - same);
+static cw_status each_copy(void *user, uint32_t to, uint32_t from) {
+  cw_session *const *sessions = user;
+  return cw_session_copy(sessions[to], sessions[from]);
 }
 
 static cw_status each_decode(void *user, int32_t id, uint8_t *out, size_t capacity, size_t *size) {
