@@ -2,7 +2,7 @@
 
     cmake --build build --target bench_limits
     PYTHONPATH=build/site python -m benchmarks.engine [--quick] [--json FILE]
-        [--model PACK]... [--peer [NAME=]COMMAND]... [--threads N] [--isa NAME] [--only KIND]...
+        [--pack NAME]... [--model PACK]... [--peer [NAME=]COMMAND]... [--threads N] [--isa NAME] [--only KIND]...
 
 Without --model it measures packs of random weights, made once in build/bench: base, and the shapes A and C, which other programs know as
 plain decoders. A COMMAND prints what llama-bench prints with `-o json`; the stem of its model file names the pack it is compared with.
@@ -63,12 +63,14 @@ def say(words: str) -> None:
     print(f"  {words}", file=sys.stderr, flush=True)
 
 
-def random_packs(chosen: Sequence[tuple[str, str, tuple[str, ...]]], folder: Path) -> Iterator[Subject]:
-    """Packs of random weights in `folder`, made where they are missing or this build does not read them."""
+def random_packs(chosen: Sequence[tuple[str, str, tuple[str, ...]]], labels: Sequence[str], folder: Path) -> Iterator[Subject]:
+    """Packs of random weights in `folder`, made where they are missing or this build does not read them; all, or those of `labels`."""
     for config_path, quant, kinds in chosen:
         config = json.loads((ROOT / config_path).read_text())
         config["max_positions"] = max(config["max_positions"], max(CONTEXTS) + measure.CONTINUED)
         label = f"{config['name']}-{quant}"
+        if labels and label not in labels:
+            continue
         path = folder / f"{label}.cwm"
         try:
             with binding.Model(path) as model:
@@ -175,6 +177,8 @@ def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="shape C in int8 and short rounds: under a minute")
     parser.add_argument("--model", action="append", type=Path, default=[], metavar="PACK", help="measure this pack instead (repeatable)")
+    labels = [f"{Path(config).stem}-{quant}" for config, quant, _ in RANDOM_PACKS]
+    parser.add_argument("--pack", action="append", choices=labels, default=[], help="only this one of random weights (repeatable)")
     parser.add_argument("--peer", action="append", default=[], metavar="[NAME=]COMMAND", help="a program to compare with (repeatable)")
     parser.add_argument("--only", action="append", choices=KINDS, default=[], help="leave out all other kinds of figures (repeatable)")
     parser.add_argument("--threads", type=int, default=binding.threads_default())
@@ -206,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.model:
         subjects: Iterator[Subject] = (Subject(path.stem, path, ALL) for path in arguments.model)
     else:
-        subjects = random_packs(QUICK_PACKS if quick else RANDOM_PACKS, folder)
+        subjects = random_packs(QUICK_PACKS if quick else RANDOM_PACKS, arguments.pack, folder)
     wanted = set(arguments.only or KINDS)
     figures: list[Figure] = []
     peers: list[Peer] = []
@@ -223,7 +227,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         figures += measure.sampling(SAMPLED_VOCABULARY, plan.budget_s)
     if "kernels" in wanted and not quick:
         figures += kernel_figures(arguments.build / "bench_kernels")
-    if "libraries" in wanted and not quick and not arguments.model:
+    if "libraries" in wanted and not (quick or arguments.model or arguments.pack):
         products, decoders = library_results(arguments.threads, plan.budget_s)
         figures += products
         peers += decoders
