@@ -2,7 +2,7 @@
 
     cmake --build build --target bench_limits
     PYTHONPATH=build/site python -m benchmarks.engine [--quick] [--json FILE]
-        [--model PACK]... [--peer [NAME=]COMMAND]... [--threads N] [--isa NAME] [--only KIND]...
+        [--pack NAME]... [--model PACK]... [--peer [NAME=]COMMAND]... [--threads N] [--isa NAME] [--only KIND]...
 
 Without --model it measures packs of random weights, made once in build/bench: base, and the shapes A and C, which other programs know as
 plain decoders. A COMMAND prints what llama-bench prints with `-o json`; the stem of its model file names the pack it is compared with.
@@ -58,6 +58,11 @@ RANDOM_PACKS = (  # configuration, quantisation, what is measured
 QUICK_PACKS = (("benchmarks/shape-c.json", "q8", ("open", "short", "long", "batch", "restore")),)
 
 
+def label_of(config_path: str, quant: str) -> str:
+    """What a pack of random weights is called: its configuration and its format."""
+    return f"{Path(config_path).stem}-{quant}"
+
+
 def say(words: str) -> None:
     """Progress, on standard error."""
     print(f"  {words}", file=sys.stderr, flush=True)
@@ -68,7 +73,7 @@ def random_packs(chosen: Sequence[tuple[str, str, tuple[str, ...]]], folder: Pat
     for config_path, quant, kinds in chosen:
         config = json.loads((ROOT / config_path).read_text())
         config["max_positions"] = max(config["max_positions"], max(CONTEXTS) + measure.CONTINUED)
-        label = f"{config['name']}-{quant}"
+        label = label_of(config_path, quant)
         path = folder / f"{label}.cwm"
         try:
             with binding.Model(path) as model:
@@ -154,14 +159,22 @@ def run_peer(argument: str) -> list[Peer]:
     return peer_rates(subprocess.run(words, stdout=subprocess.PIPE, check=True, text=True).stdout, name)
 
 
-def tokenizer_results() -> dict[str, Any] | None:
-    """What benchmarks/tokenizer.py measures, as it prints it with --json."""
+def tokenizer_rates(document: dict[str, Any]) -> tuple[list[Figure], list[Peer]]:
+    """What benchmarks/tokenizer.py prints with --json: text encoded in 10^6 bytes a second of one thread's time."""
+    subject = f"text to tokens, a vocabulary of {document['vocabulary']:,}"
+    rates = {name: row["mb_per_s"] for name, row in document["rows"].items()}
+    ours = Figure(subject, "encode", rates.pop("libcromwell"), "MB/s")
+    return [ours], [Peer(name, subject, "encode", rate, "MB/s", 1) for name, rate in rates.items()]
+
+
+def tokenizer_results() -> tuple[list[Figure], list[Peer]]:
+    """Text to tokens, beside the libraries that are installed."""
     if not (ROOT / "benchmarks" / "tokenizer.py").exists():
         say("tokenizer skipped, benchmarks/tokenizer.py is not there")
-        return None
+        return [], []
     say("tokenizer")
     done = subprocess.run([sys.executable, "-m", "benchmarks.tokenizer", "--json"], stdout=subprocess.PIPE, check=True, cwd=ROOT)
-    return json.loads(done.stdout)
+    return tokenizer_rates(json.loads(done.stdout))
 
 
 def isa_limits(isa: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -175,6 +188,8 @@ def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="shape C in int8 and short rounds: under a minute")
     parser.add_argument("--model", action="append", type=Path, default=[], metavar="PACK", help="measure this pack instead (repeatable)")
+    labels = [label_of(config, quant) for config, quant, _ in RANDOM_PACKS]
+    parser.add_argument("--pack", action="append", choices=labels, default=[], help="only this one of random weights (repeatable)")
     parser.add_argument("--peer", action="append", default=[], metavar="[NAME=]COMMAND", help="a program to compare with (repeatable)")
     parser.add_argument("--only", action="append", choices=KINDS, default=[], help="leave out all other kinds of figures (repeatable)")
     parser.add_argument("--threads", type=int, default=binding.threads_default())
@@ -203,31 +218,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     say("limits")
     limits.run(program, counts, rounds, [])
 
-    if arguments.model:
-        subjects: Iterator[Subject] = (Subject(path.stem, path, ALL) for path in arguments.model)
-    else:
-        subjects = random_packs(QUICK_PACKS if quick else RANDOM_PACKS, folder)
     wanted = set(arguments.only or KINDS)
+
+    def only(kinds: Sequence[str]) -> tuple[str, ...]:
+        return tuple(kind for kind in kinds if kind in wanted)
+
+    if arguments.model:
+        subjects: Iterator[Subject] = (Subject(path.stem, path, only(ALL)) for path in arguments.model)
+    else:
+        offered = QUICK_PACKS if quick else [pack for pack in RANDOM_PACKS if not arguments.pack or label_of(*pack[:2]) in arguments.pack]
+        chosen = [(config, quant, only(kinds)) for config, quant, kinds in offered]
+        subjects = random_packs([pack for pack in chosen if pack[2]], folder)
     figures: list[Figure] = []
     peers: list[Peer] = []
     sets: list[int] = []
     for subject in subjects:
-        kinds = tuple(kind for kind in subject.kinds if kind in wanted)
-        if kinds:
-            found, size = pack_figures(subject._replace(kinds=kinds), plan, limits, folder)
-            figures += found
-            sets += [size] if size else []
+        found, size = pack_figures(subject, plan, limits, folder)
+        figures += found
+        sets += [size] if size else []
     for argument in arguments.peer:
         peers += run_peer(argument)
     if "sampling" in wanted:
         figures += measure.sampling(SAMPLED_VOCABULARY, plan.budget_s)
     if "kernels" in wanted and not quick:
         figures += kernel_figures(arguments.build / "bench_kernels")
-    if "libraries" in wanted and not quick and not arguments.model:
+    if "libraries" in wanted and not (quick or arguments.model or arguments.pack):
         products, decoders = library_results(arguments.threads, plan.budget_s)
         figures += products
         peers += decoders
-    tokenizer = tokenizer_results() if "tokenizer" in wanted and not quick else None
+    if "tokenizer" in wanted and not quick:
+        encoders, others = tokenizer_results()
+        figures += encoders
+        peers += others
     say("limits")
     limits.run(program, counts, rounds, sets)
 
@@ -237,8 +259,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nOther programs used {100 * share:.0f}% of the machine: values marked ~ are below what it can do.")
     if arguments.json:
         machine = {"processor": processor(), "threads": arguments.threads, "isa": binding.isa_name(), "foreign": share}
-        document = {"version": 1, "time": started, "machine": machine, "limits": limits.document(), "figures": [vars(f) for f in figures],
-                    "peers": [vars(peer) for peer in peers], "tokenizer": tokenizer}  # fmt: skip
+        document = {"version": 1, "time": started, "machine": machine, "limits": limits.document()}
+        document |= {"figures": [vars(figure) for figure in figures], "peers": [vars(peer) for peer in peers]}
         arguments.json.write_text(json.dumps(document, indent=1) + "\n")
     return 0
 

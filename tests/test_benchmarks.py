@@ -177,6 +177,13 @@ def test_peer_rates() -> None:
     assert {(peer.subject, peer.value, peer.threads) for peer in found} == {("shape-a-q8", 11.0, 2)}
 
 
+def test_tokenizer_rates() -> None:
+    rows = {"libcromwell": {"mb_per_s": 60.0}, "tiktoken": {"mb_per_s": 15.0}}
+    (ours,), (theirs,) = engine.tokenizer_rates({"vocabulary": 16384, "rows": rows})
+    assert figures.peers_of(ours, [theirs]) == [theirs]
+    assert figures.advantage(ours, theirs) == 4.0
+
+
 def test_plot_points() -> None:
     """A panel holds the threads and the context still, unless it is laid out by them."""
     row = {"kind": "decode", "threads": 2, "context": 0, "batch": 1, "tokens": 128, "value": 5.0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import struct
 import sysconfig
@@ -217,6 +218,22 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "bytes per token" in capsys.readouterr().out
     assert training.main(["compare", str(tmp_path / "first"), source]) == 0
     assert " 0 encoded in another way" in capsys.readouterr().out
+
+
+def test_benchmark(section: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    program = pytest.importorskip("benchmarks.tokenizer")
+    monkeypatch.setattr(program, "TURN_S", 0.001)
+    (tmp_path / "tokenizer.bin").write_bytes(section)
+    common = ["--tokenizer", str(tmp_path), "--bytes", "30000", "--rounds", "1"]
+    assert program.main([*common, "--json", str(STDLIB / "json")]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["version"] == 1 and document["vocabulary"] == 4096 and 30000 <= document["bytes"] and document["tokens"] > 0
+    assert {"libcromwell", "tokenizers"} <= set(document["rows"])
+    assert all(row["mb_per_s"] > 0 and row["ours_is_faster"] > 0 for row in document["rows"].values())
+    assert program.main(common) == 0
+    assert "all encode alike" in capsys.readouterr().out
+    assert program.main([*common, str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
 
 
 def test_the_json_file_encodes_as_the_section(tmp_path: Path, library: training.Tokenizer) -> None:

@@ -4,7 +4,7 @@
 
 #include "text/vocabulary.h"
 
-#define CW_MERGE_MAX 32 /* bytes of the longest piece that is merged pair by pair; longer ones are searched */
+#define CW_MERGE_MAX 64 /* bytes of the longest piece that is merged pair by pair; longer ones are searched */
 
 /* Writes the tokens of piece[0..size) to ids and their number to *count; `readable` >= size >= 1 bytes may be read.
  * CW_E_CAPACITY when there are more than `capacity`. Time is linear in `size`. */

@@ -31,14 +31,15 @@ struct run {
 static cw_status append_piece(struct run *run, size_t at, size_t end) {
   uint32_t token = cw_vocabulary_token(run->tokenizer, run->text + at, end - at, run->size - at);
   size_t made = 1;
-  if (token != CW_NO_TOKEN && run->count < run->capacity) run->ids[run->count] = (int32_t)token;
-  else CW_TRY(cw_bpe_encode(run->tokenizer, run->text + at, end - at, run->size - at, run->ids + run->count, run->capacity - run->count, &made));
+  int32_t *ids = run->ids + run->count;
+  if (token != CW_NO_TOKEN && run->count < run->capacity) ids[0] = (int32_t)token;
+  else CW_TRY(cw_bpe_encode(run->tokenizer, run->text + at, end - at, run->size - at, ids, run->capacity - run->count, &made));
   run->count += made;
   return CW_OK;
 }
 
-/* Appends the tokens of text[at..end), a piece of at most CW_WINDOW bytes and no token of at most CW_WORD_MAX, for which there is room and GROUP - 1 places more; 16 bytes
- * from `at` on may be read. */
+/* Appends the tokens of text[at..end), a piece of at most UINT8_MAX bytes that is no token of at most CW_WORD_MAX, for which there is
+ * room and GROUP - 1 places more; 16 bytes from `at` on may be read. */
 static __attribute__((noinline)) cw_status append_again(struct run *run, size_t at, size_t end) {
   size_t size = end - at;
   const uint8_t *text = run->text + at;
@@ -68,8 +69,8 @@ static __attribute__((noinline)) cw_status append_again(struct run *run, size_t 
 static inline cw_status append_window(struct run *run, size_t *at) {
   uint64_t starts = cw_piece_starts(run->text + *at) & ~(uint64_t)1;
   if (starts == 0) {
-    size_t end = cw_piece_end(run->text, run->size, *at);
-    CW_TRY(append_piece(run, *at, end));
+    size_t end = cw_piece_end(run->text, run->size, *at), size = end - *at;
+    CW_TRY(size <= UINT8_MAX && run->capacity - run->count >= size + GROUP ? append_again(run, *at, end) : append_piece(run, *at, end));
     *at = end;
     return CW_OK;
   }
