@@ -61,9 +61,9 @@ def reference(model: binding.Model, ids: list[int], width: int, stops: list[int]
 
 
 @pytest.mark.parametrize(("width", "max_tokens"), [(1, 9), (2, 12), (4, 12), (8, 7), (3, 1)])
-@pytest.mark.parametrize("case", ["edit", "ids", "strings"])
+@pytest.mark.parametrize("case", ["edit", "ids", "strings", "border"])
 def test_a_beam_is_the_reference_s(model, edit, width, max_tokens, case):
-    ids = IDS if case == "ids" else edit
+    ids = {"ids": IDS, "border": IDS + IDS[:44]}.get(case, edit)  # border: of blocks of states, after four tokens
     stops = [model.tokenizer.special("<EDIT_END>"), 400][: 2 if case == "ids" else 1]
     strings = [b"=", b"\n"] if case == "strings" else []
     want = reference(model, ids, width, stops, strings, max_tokens)
