@@ -96,8 +96,17 @@ void cw_product_f32_avx2(const float *x, size_t x_stride, size_t rows, size_t de
     for (size_t p = 0, used = 1; p * CW_PANEL < outputs; p += used)
       for (size_t t = 0; t < tiles; t++) { /* rows split evenly: no tile is left with a single one */
         size_t r = rows * t / tiles, count = rows * (t + 1) / tiles - r;
-        job j = {x + r * x_stride + k, panels + p * depth * CW_PANEL + k * CW_PANEL, x_stride, piece, depth * CW_PANEL,
-                 y + r * y_stride + p * CW_PANEL, y_stride, add || k > 0, panels + ((p + 1) * depth + k + t * share) * CW_PANEL, share < LINES_MOST ? share : LINES_MOST};
+        const float *piece_of_panel = panels + (p * depth + k) * CW_PANEL;
+        job j = {.x = x + r * x_stride + k,
+                 .panels = piece_of_panel,
+                 .x_stride = x_stride,
+                 .depth = piece,
+                 .panel_stride = depth * CW_PANEL,
+                 .y = y + r * y_stride + p * CW_PANEL,
+                 .y_stride = y_stride,
+                 .add = add || k > 0,
+                 .later = piece_of_panel + (depth + t * share) * CW_PANEL,
+                 .lines = share < LINES_MOST ? share : LINES_MOST};
         if (p == whole) tile_part(&j, count, outputs % CW_PANEL);
         else used = tile_of(&j, count, tiles > 1 ? 1 : whole - p);
       }

@@ -5,7 +5,7 @@
  * sum of the 32 q: as a pair of them makes one output, that takes off 8 for every nibble, and no sum leaves 16 bits, since it is
  * sum_a (n - 4) q - 4 sum_b q over 16 numbers each, 15 * 127 * 16 at most. So int4 needs half the multiplications of int8.
  *
- * With one or two rows nibbles are taken apart on the way; for more, a group of a panel is taken apart once. */
+ * With up to four rows nibbles are taken apart on the way; for more, a group of a panel is taken apart once. */
 #include <immintrin.h>
 #include <string.h>
 
@@ -26,11 +26,11 @@ typedef struct {
 
 /* (m, m) for eight outputs, from 16 multipliers in both halves. */
 CW_INLINE __m256i pairs_of(__m256i multipliers, int high) {
-  const __m256i low_half = _mm256_setr_epi8(0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2, -1, 3, -1, 3, -1, 4, -1, 4, -1, 5, -1, 5, -1, 6, -1, 6, -1,
-                                            7, -1, 7, -1);
-  const __m256i high_half = _mm256_setr_epi8(8, -1, 8, -1, 9, -1, 9, -1, 10, -1, 10, -1, 11, -1, 11, -1, 12, -1, 12, -1, 13, -1, 13, -1, 14,
-                                             -1, 14, -1, 15, -1, 15, -1);
-  return _mm256_shuffle_epi8(multipliers, high ? high_half : low_half);
+  const __m256i first = _mm256_setr_epi8(0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2, -1, 3, -1, 3, -1, /* the second 128 bits: 4 to 7 */
+                                         4, -1, 4, -1, 5, -1, 5, -1, 6, -1, 6, -1, 7, -1, 7, -1);
+  const __m256i second = _mm256_setr_epi8(8, -1, 8, -1, 9, -1, 9, -1, 10, -1, 10, -1, 11, -1, 11, -1, /* 8 to 11, 12 to 15 */
+                                          12, -1, 12, -1, 13, -1, 13, -1, 14, -1, 14, -1, 15, -1, 15, -1);
+  return _mm256_shuffle_epi8(multipliers, high ? second : first);
 }
 
 CW_INLINE __m256i multipliers_of(const uint8_t *multipliers) {
@@ -56,38 +56,40 @@ CW_INLINE void finish(const __m256i dot[2], __m256 scale, const uint16_t *scales
   if (width < CW_PANEL) memcpy(y, padded, width * sizeof(float));
 }
 
-/* One or two rows: nibbles go from memory to the products. */
+/* Up to four rows: nibbles go from memory to the products. */
 CW_INLINE void few(const int rows, const cw_q8_rows *x, size_t depth, const piece *w, float *y, size_t y_stride, int fresh) {
   const __m256i nibble = _mm256_set1_epi8(15);
   const size_t groups = (depth + CW_GROUP - 1) / CW_GROUP, subs = depth / CW_SUB;
-  __m256i dot[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
+  __m256i dot[CW_TILE_ROWS * 2];
+#pragma GCC unroll 8
+  for (int i = 0; i < rows * 2; i++) dot[i] = _mm256_setzero_si256();
   for (size_t s = 0; s < w->length / CW_SUB; s++) {
     const int8_t *q = x->q + w->start + s * CW_SUB;
     const uint8_t *weights = w->weights + s * (CW_SUB * CW_PANEL / 2);
-    __m256i sum[4];
-#pragma GCC unroll 2
+    __m256i sum[CW_TILE_ROWS * 2];
+#pragma GCC unroll 4
     for (size_t r = 0; r < (size_t)rows; r++)
       sum[r * 2] = sum[r * 2 + 1] = _mm256_set1_epi16((int16_t)(-4 * x->sums[r * subs + w->start / CW_SUB + s]));
 #pragma GCC unroll 4
     for (size_t line = 0; line < LINES; line++) {
       _mm_prefetch((const char *)(weights + line * 64 + w->ahead), _MM_HINT_T0);
-      __m256i low = load_bytes(weights + line * 64), high = load_bytes(weights + line * 64 + 32);
-      __m256i low_first = _mm256_and_si256(low, nibble), low_second = _mm256_and_si256(_mm256_srli_epi16(low, 4), nibble);
-      __m256i high_first = _mm256_and_si256(high, nibble), high_second = _mm256_and_si256(_mm256_srli_epi16(high, 4), nibble);
 #pragma GCC unroll 2
-      for (size_t r = 0; r < (size_t)rows; r++) {
-        __m256i first = broadcast_four(q + r * depth + line * 8), second = broadcast_four(q + r * depth + line * 8 + 4);
-        add_short(&sum[r * 2], low_first, first);
-        add_short(&sum[r * 2 + 1], high_first, first);
-        add_short(&sum[r * 2], low_second, second);
-        add_short(&sum[r * 2 + 1], high_second, second);
+      for (int shift = 0; shift < 8; shift += 4) {
+        __m256i low = _mm256_and_si256(_mm256_srli_epi16(load_bytes(weights + line * 64), shift), nibble);
+        __m256i high = _mm256_and_si256(_mm256_srli_epi16(load_bytes(weights + line * 64 + 32), shift), nibble);
+#pragma GCC unroll 4
+        for (size_t r = 0; r < (size_t)rows; r++) {
+          __m256i four = broadcast_four(q + r * depth + line * 8 + (size_t)shift);
+          add_short(&sum[r * 2], low, four);
+          add_short(&sum[r * 2 + 1], high, four);
+        }
       }
     }
     __m256i multipliers = multipliers_of(w->multipliers + s * CW_PANEL);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < rows * 2; i++) add_to(&dot[i], _mm256_madd_epi16(sum[i], pairs_of(multipliers, i % 2)));
   }
-#pragma GCC unroll 2
+#pragma GCC unroll 4
   for (size_t r = 0; r < (size_t)rows; r++)
     finish(dot + r * 2, _mm256_set1_ps(x->scales[r * groups + w->start / CW_GROUP]), w->scales, y + r * y_stride, w->width, fresh);
 }
@@ -151,7 +153,7 @@ CW_INLINE void tile(const int rows, const cw_q8_rows *x, size_t r, size_t depth,
     finish(dot + i * 2, _mm256_set1_ps(x->scales[(r + i) * groups + w->start / CW_GROUP]), w->scales, y + i * y_stride, w->width, fresh);
 }
 
-/* Three rows and more, split evenly into tiles. */
+/* Five rows and more, split evenly into tiles. */
 static void many(const cw_q8_rows *x, size_t rows, size_t depth, const piece *w, float *y, size_t y_stride, int fresh) {
   size_t tiles = (rows + CW_TILE_ROWS - 1) / CW_TILE_ROWS;
   apart a;
@@ -182,6 +184,8 @@ void cw_product_q4_avx2(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, 
         int fresh = !add && g == 0;
         if (rows == 1) few(1, x, depth, &one, at, y_stride, fresh);
         else if (rows == 2) few(2, x, depth, &one, at, y_stride, fresh);
+        else if (rows == 3) few(3, x, depth, &one, at, y_stride, fresh);
+        else if (rows == 4) few(4, x, depth, &one, at, y_stride, fresh);
         else many(x, rows, depth, &one, at, y_stride, fresh);
       }
 }
