@@ -121,12 +121,14 @@ def test_what_is_stored_is_what_is_promised(form: str, tmp_path) -> None:
 
 
 def test_formats_of_tensors() -> None:
-    """Depths that are no multiple of 32, small matrices and vectors stay float32; q4 is for the text layers."""
+    """Depths that are no multiple of 32, small matrices and vectors stay float32; q4 is for what it does little harm to."""
     def of(name: str, shape: tuple[int, ...], quant: str = "q4", matrix: bool = True) -> str:
         return export.format_of(export.Tensor(name, shape, matrix, matrix), quant)
-    assert of("ar.layers.0.wq", (256, 256)) == "q4" and of("ar.layers.0.wq", (256, 256), "q8") == "q8"
-    assert of("ar.layers.0.wq", (256, 250)) == of("ar.layers.0.wq", (16, 128)) == of("ar.norm", (8192,), matrix=False) == "f32"
-    assert of("embed.weight", (300, 64)) == of("ar.head", (300, 64)) == of("vision.layers.0.w1", (256, 64)) == "q8"
+    assert of("ar.layers.0.w_up", (256, 256)) == "q4" and of("ar.layers.0.w_up", (256, 256), "q8") == "q8"
+    assert of("ar.layers.0.w_up", (256, 250)) == of("ar.layers.0.w_up", (16, 128)) == of("ar.norm", (8192,), matrix=False) == "f32"
+    assert of("embed.weight", (300, 64)) == of("ar.head", (300, 64)) == of("jepa.predict.0.w1", (64, 64)) == "q4"
+    for name in ("ar.layers.0.wk", "fusion.layers.0.text_wo", "fusion.text_proj", "ar.in_proj", "vision.layers.0.w1"):
+        assert of(name, (256, 64)) == "q8"
     assert of("embed.weight", (300, 64), "f32") == "f32"
 
 

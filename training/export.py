@@ -2,8 +2,8 @@
 
     python -m training.export CHECKPOINT.safetensors --config models/nano.json --tokenizer tokenizer.bin --quant q8 --out models/nano.cwm
 
-`q8` stores the large matrices in 7 bits, `q4` those of the text layers in 4 (training/quantise.py); the small ones and all vectors
-stay float32. `dequantised` gives the weights that a pack holds. The same inputs give the same bytes.
+`q8` stores the large matrices in 7 bits, `q4` those of MLPs, embedding and head in 4 (training/quantise.py); the small ones and all
+vectors stay float32. `dequantised` gives the weights that a pack holds. The same inputs give the same bytes.
 """
 
 from __future__ import annotations
@@ -154,11 +154,12 @@ def config_section(config: Mapping[str, Any]) -> bytes:
 def format_of(tensor: Tensor, quant: str) -> str:
     """The format, "f32", "q8" or "q4", that a pack of format `quant` gives to a tensor.
 
-    In a q4 pack embedding and head stay q8, since they weigh most (docs/pack.md), and so does the vision encoder, which
-    is bound by arithmetic: fewer bytes would not make it faster."""
+    In a q4 pack the matrices of attention and between the stacks stay q8, where 4 bits cost most (docs/pack.md, with figures), and so
+    does the vision encoder, which is bound by arithmetic: fewer bytes would not make it faster."""
     if not tensor.quantise or tensor.shape[1] % quantise.SUB != 0 or tensor.shape[0] * tensor.shape[1] < LEAST_QUANTISED:
         return "f32"
-    return "q8" if quant == "q4" and tensor.name.startswith(("embed.", "ar.head", "vision.")) else quant
+    sensitive = tensor.name.startswith("vision.") or tensor.name.endswith(("wq", "wk", "wv", "wo", "proj"))
+    return "q8" if quant == "q4" and sensitive else quant
 
 
 def dequantised(checkpoint: Mapping[str, np.ndarray], config: Mapping[str, Any], quant: str) -> dict[str, np.ndarray]:
