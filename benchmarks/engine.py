@@ -151,12 +151,16 @@ def peer_rates(text: str, name: str) -> list[Peer]:
 
 
 def run_peer(argument: str) -> list[Peer]:
-    """Runs the command of a --peer option. CalledProcessError when it fails."""
+    """Runs the command of a --peer option. One that fails or prints something else is named and left out, as the rest took minutes."""
     named = re.fullmatch(r"([\w.-]+)=(.*)", argument, re.DOTALL)
     words = shlex.split(named[2] if named else argument)
     name = named[1] if named else Path(words[0]).name
     say(f"{name}: {' '.join(words)}")
-    return peer_rates(subprocess.run(words, stdout=subprocess.PIPE, check=True, text=True).stdout, name)
+    try:
+        return peer_rates(subprocess.run(words, stdout=subprocess.PIPE, check=True, text=True).stdout, name)
+    except (OSError, subprocess.CalledProcessError, ValueError, KeyError, TypeError) as error:
+        say(f"{name}: left out, {type(error).__name__}: {error}")
+        return []
 
 
 def tokenizer_rates(document: dict[str, Any]) -> tuple[list[Figure], list[Peer]]:

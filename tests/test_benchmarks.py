@@ -177,6 +177,12 @@ def test_peer_rates() -> None:
     assert {(peer.subject, peer.value, peer.threads) for peer in found} == {("shape-a-q8", 11.0, 2)}
 
 
+@pytest.mark.parametrize("command", ["no-such-program-anywhere", "false", "echo words", "echo 'x=[{}]'"])
+def test_peer_that_fails(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert engine.run_peer(f"theirs={command}") == []
+    assert "theirs: left out" in capsys.readouterr().err
+
+
 def test_tokenizer_rates() -> None:
     rows = {"libcromwell": {"mb_per_s": 60.0}, "tiktoken": {"mb_per_s": 15.0}}
     (ours,), (theirs,) = engine.tokenizer_rates({"vocabulary": 16384, "rows": rows})
