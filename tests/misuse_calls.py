@@ -1,10 +1,10 @@
 """Calls every function of libcromwell with hostile values, each announced before it is made; run by test_binding_misuse.py:
 
-    misuse_calls.py PACK
+    misuse_calls.py PACK OTHER
 
-A line `FUNCTION: CASE` is printed and flushed before a call, so that the last line names the call that crashed; a call that gives another
-status than expected is reported on stderr, and the exit status is then 1. Null is passed only where the header allows it or a
-status can be returned."""
+OTHER is a pack of the same configuration with other weights. A line `FUNCTION: CASE` is printed and flushed before a call, so that
+the last line names the call that crashed; a call that gives another status than expected is reported on stderr, and the exit status is
+then 1. Null is passed only where the header allows it or a status can be returned."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ NULL, HUGE, INT_MIN = ffi.NULL, 2**32 - 1, -(2**31)
 NAN, INFINITY = float("nan"), float("inf")
 DAMAGED = (FORMAT, lib.CW_E_VERSION, lib.CW_E_CHECKSUM)
 
+rooms: list[Any] = []  # what sessions may still use in place
 called: set[str] = set()
 wrong: list[str] = []
 
@@ -155,8 +156,7 @@ def sessions(model: Any, info: Any, image: int) -> None:
     with_images = opened("cw_session_open", "cw_session", model, options(max_tiles=1))
     if value("cw_session_model", text) != model:
         wrong.append("cw_session_model: another model")
-    logits, tiles = ffi.new("float **"), bytes(256 * 256 * 3)
-    state = ffi.new("uint8_t[]", 4 * info.state_bytes_per_token)
+    logits, block, tiles = ffi.new("float **"), ffi.new("void **"), bytes(256 * 256 * 3)
     joint = ffi.new("float[]", 64 * info.joint_size)
 
     call("cw_session_logits", "of nothing", text, logits)
@@ -187,27 +187,14 @@ def sessions(model: Any, info: Any, image: int) -> None:
     call("cw_session_joint", "nothing at the end", text, 40, 0, NULL, gives=OK)
     for first, count in ((41, 0), (0, 41), (40, 1), (HUGE, 1), (1, HUGE), (HUGE, HUGE)):
         call("cw_session_joint", f"{first}, {count}", text, first, count, joint)
-        call("cw_session_export", f"{first}, {count}", text, first, count, state, 2**63)
     call("cw_session_joint", "no place", text, 0, 1, NULL)
-    call("cw_session_export", "no session", NULL, 0, 1, state, len(state))
-    call("cw_session_export", "no place", text, 0, 1, NULL, len(state))
-    call("cw_session_export", "too little room", text, 0, 4, state, len(state) - 1, gives=CAPACITY)
-    call("cw_session_export", "the end", text, 36, 4, state, len(state), gives=OK)
-
-    call("cw_session_restore", "a full session", text, [66], 1, state, info.state_bytes_per_token, gives=CAPACITY)
-    call("cw_session_rewind", "to 36", text, 36, gives=OK)
-    call("cw_session_restore", "no session", NULL, [66], 1, state, info.state_bytes_per_token)
-    call("cw_session_restore", "no ids", text, NULL, 1, state, info.state_bytes_per_token)
-    call("cw_session_restore", "no state", text, [66], 1, NULL, info.state_bytes_per_token)
-    call("cw_session_restore", "a size that is none", text, [66], 1, state, info.state_bytes_per_token + 1)
-    call("cw_session_restore", "a count that overflows", text, [66], HUGE, state, info.state_bytes_per_token, gives=(ARGUMENT, CAPACITY))
-    call("cw_session_restore", "an id outside", text, [info.vocab_size], 1, state, info.state_bytes_per_token)
-    call("cw_session_restore", "other ids", text, [31, 31, 31, 31], 4, state, len(state), gives=FORMAT)
-    call("cw_session_restore", "as exported", text, [66, 67, 68, 69], 4, state, len(state), gives=OK)
-    call("cw_session_rewind", "to 35", text, 35, gives=OK)
-    call("cw_session_restore", "at another place", text, [66, 67, 68, 69], 4, state, len(state), gives=FORMAT)
-    ffi.memmove(state, b"\xff" * len(state), len(state))
-    call("cw_session_restore", "noise", text, [66, 67, 68, 69], 4, state, len(state), gives=FORMAT)
+    for index in (0, 1, 2**26 - 1, 2**26, HUGE):
+        call("cw_session_block", f"{index} of 40 tokens", text, index, block)
+    for count in (0, 41, 65, 2**31, HUGE):
+        call("cw_session_logits_rows", f"{count} of 40", text, count, logits)
+    call("cw_session_logits_rows", "no session", NULL, 1, logits)
+    call("cw_session_logits_rows", "no place", text, 1, NULL)
+    call("cw_session_logits_rows", "all", text, 40, logits, gives=OK)
 
     call("cw_session_feed_image", "no room for pictures", text, tiles, 1, 1, gives=CAPACITY)
     call("cw_session_feed_image", "no session", NULL, tiles, 1, 1)
@@ -217,16 +204,162 @@ def sessions(model: Any, info: Any, image: int) -> None:
     call("cw_session_feed_image", "two tiles, room for one", with_images, tiles * 2, 1, 2, gives=CAPACITY)
     call("cw_session_feed_image", "one tile", with_images, tiles, 1, 1, gives=OK)
     call("cw_session_feed_image", "before the first one's token", with_images, tiles, 1, 1)
+    call("cw_session_attach", "before a picture's token", with_images, [30] * 64, aligned(info.block_bytes), info.block_bytes)
+    call("cw_session_share", "before a picture's token", with_images, text, 1)
     call("cw_session_feed", "text where the picture's token belongs", with_images, [30], 1)
     call("cw_session_feed", "the picture's token", with_images, [image], 1, gives=OK)
-    call("cw_session_export", "after a picture", with_images, 0, 1, state, len(state))
-    call("cw_session_restore", "after a picture", with_images, [66], 1, state, info.state_bytes_per_token)
+    call("cw_session_share", "into a session with a picture", with_images, text, 1)
     call("cw_session_feed_image", "no room left", with_images, tiles, 1, 1, gives=CAPACITY)
     value("cw_session_trace", text, NULL, NULL)
+    call("cw_session_rewind", "to 35", text, 35, gives=OK)
     generation(text, info)
-    wander(text, info)
     value("cw_session_close", with_images)
     value("cw_session_close", text)
+
+
+def aligned(size: int, shift: int = 0, data: bytes = b"") -> Any:
+    """Room for `size` bytes that begins `shift` bytes after a multiple of 64, and holds `data`."""
+    room = ffi.new("uint8_t[]", size + 128)
+    rooms.append(room)
+    begin = room + (-int(ffi.cast("uintptr_t", room)) % 64 + shift)
+    ffi.memmove(begin, data, len(data))
+    return begin
+
+
+def blocks(model: Any, other: Any, again: Any, info: Any, image: int) -> None:
+    """Blocks, shared prefixes and passes of several sessions. `again` is the pack of `model` opened once more."""
+    size, ids = info.block_bytes, [30 + i % 200 for i in range(200)]
+    block, logits = ffi.new("void **"), ffi.new("float **")
+    source = opened("cw_session_open", "cw_session", model, options(max_tokens=200, max_tiles=1))
+    target = opened("cw_session_open", "cw_session", model, options(max_tokens=130))
+    small = opened("cw_session_open", "cw_session", model, options(max_tokens=63))
+    unguided = opened("cw_session_open", "cw_session", model, options(max_tokens=200, guidance=0))
+    stranger = opened("cw_session_open", "cw_session", other, options(max_tokens=200))
+    twin = opened("cw_session_open", "cw_session", again, options(max_tokens=200))
+    empty = opened("cw_session_open", "cw_session", model, options(max_tokens=200))
+    for session in (source, unguided, stranger, twin):
+        call("cw_session_feed", "190 tokens", session, ids, 190, gives=OK)
+    call("cw_session_block", "no session", NULL, 0, block)
+    call("cw_session_block", "no place", source, 0, NULL)
+    for index in (3, 2**26, HUGE):
+        call("cw_session_block", f"{index} of 190 tokens", source, index, block)
+    kept = []
+    for index in range(2):
+        call("cw_session_block", f"{index}", source, index, block, gives=OK)
+        kept.append(bytes(ffi.buffer(block[0], size)))
+    sound, second = (aligned(size, 0, data) for data in kept)
+
+    call("cw_session_attach", "no session", NULL, ids[:64], sound, size)
+    call("cw_session_attach", "no ids", target, NULL, sound, size)
+    call("cw_session_attach", "no block", target, ids[:64], NULL, size)
+    for wrong_size in (0, 1, size - 64, size - 1, size + 1, size + 64, 2**63, 2**64 - 1):
+        call("cw_session_attach", f"a block of {wrong_size} bytes", target, ids[:64], sound, wrong_size)
+    for shift in (1, 4, 8, 16, 32, 63):
+        call("cw_session_attach", f"{shift} bytes off", target, ids[:64], aligned(size, shift, kept[0]), size)
+    for token in (-1, INT_MIN, info.vocab_size, 2**31 - 1):
+        call("cw_session_attach", f"id {token}", target, [*ids[:63], token], sound, size)
+    call("cw_session_attach", "other ids", target, [*ids[:63], ids[63] + 1], sound, size, gives=FORMAT)
+    call("cw_session_attach", "at another place", target, ids[64:128], second, size, gives=FORMAT)
+    call("cw_session_attach", "of another guidance", unguided, ids[:64], sound, size)
+    call("cw_session_rewind", "of another guidance", unguided, 0, gives=OK)
+    call("cw_session_attach", "of another guidance", unguided, ids[:64], sound, size, gives=FORMAT)
+    call("cw_session_block", "of another model", stranger, 0, block, gives=OK)
+    call("cw_session_attach", "of another model", target, ids[:64], block[0], size, gives=FORMAT)
+    for case, data in (("zeros", bytes(size)), ("ones", b"\xff" * size), ("noise", random.Random(4).randbytes(size))):
+        call("cw_session_attach", case, target, ids[:64], aligned(size, 0, data), size, gives=FORMAT)
+    call("cw_session_attach", "no room", small, ids[:64], sound, size, gives=CAPACITY)
+    if value("cw_session_length", target) or value("cw_session_length", small):
+        wrong.append("cw_session_attach: a refused call added tokens")
+    call("cw_session_block", "of the same model, opened again", twin, 0, block, gives=OK)
+    call("cw_session_attach", "of the same model, opened again", target, ids[:64], block[0], size, gives=OK)
+    call("cw_session_attach", "the same once more", target, ids[:64], sound, size, gives=FORMAT)
+    call("cw_session_attach", "the second", target, ids[64:128], second, size, gives=OK)
+    call("cw_session_attach", "two positions left", target, ids[:64], sound, size, gives=CAPACITY)
+    call("cw_session_feed", "after blocks", target, ids[128:130], 2, gives=OK)
+    call("cw_session_attach", "in the middle of a block", target, ids[:64], sound, size)
+    call("cw_session_rewind", "into an attached block", target, 100, gives=OK)
+    call("cw_session_block", "an attached block that is incomplete now", target, 1, block)
+    call("cw_session_feed", "over an attached block", target, ids[:30], 30, gives=OK)
+    if bytes(ffi.buffer(sound, size)) != kept[0] or bytes(ffi.buffer(second, size)) != kept[1]:
+        wrong.append("cw_session_feed: an attached block was written")
+
+    call("cw_session_share", "no session", NULL, source, 1)
+    call("cw_session_share", "no source", empty, NULL, 1)
+    call("cw_session_share", "itself", source, source, 1)
+    call("cw_session_share", "an empty self", empty, empty, 0)
+    call("cw_session_share", "another model", empty, stranger, 1)
+    call("cw_session_share", "the same model, opened again", empty, twin, 1)
+    call("cw_session_share", "another guidance", unguided, source, 1)
+    call("cw_session_share", "into tokens", target, source, 1)
+    for count in (191, 2**31, HUGE):
+        call("cw_session_share", f"{count} of 190", empty, source, count)
+    call("cw_session_share", "more than there is room for", small, source, 64, gives=CAPACITY)
+    call("cw_session_share", "nothing", empty, source, 0, gives=OK)
+    call("cw_session_share", "all that there is room for", small, source, 63, gives=OK)
+    if [value("cw_session_length", session) for session in (empty, small)] != [0, 63]:
+        wrong.append("cw_session_share: other lengths than expected")
+    call("cw_session_rewind", "what was shared", small, 0, gives=OK)
+
+    several(model, source, target, empty, unguided, stranger, twin, info)
+
+    call("cw_session_rewind", "to 10", source, 10, gives=OK)
+    call("cw_session_feed_image", "at 10", source, bytes(256 * 256 * 3), 1, 1, gives=OK)
+    call("cw_session_feed", "the picture's token", source, [image, *ids[:120]], 121, gives=OK)
+    for index in (0, 1):
+        call("cw_session_block", f"{index} with a picture before its end", source, index, block)
+    call("cw_session_share", "a picture", empty, source, 70, gives=OK)
+    call("cw_session_feed_image", "after a shared picture", empty, bytes(256 * 256 * 3), 1, 1)
+    call("cw_session_attach", "after a shared picture", empty, ids[:64], sound, size)
+    call("cw_session_feed", "after a shared picture", empty, ids[:5], 5, gives=OK)
+    call("cw_session_logits", "after a shared picture", empty, logits, gives=OK)
+    for session in (empty, source, target, small, unguided, stranger, twin):
+        value("cw_session_close", session)
+
+
+def several(model: Any, source: Any, target: Any, empty: Any, unguided: Any, stranger: Any, twin: Any, info: Any) -> None:
+    """cw_session_feed_each and cw_session_logits_each; `target` is full, `source` has 10 tokens of room."""
+    logits = ffi.new("float **")
+    full = opened("cw_session_open", "cw_session", model, options(max_tokens=4))
+    call("cw_session_feed", "full", full, [30] * 4, 4, gives=OK)
+
+    def each(case: str, group: Any, ids: Any, count: int, gives: int = ARGUMENT) -> None:
+        before = [lib.cw_session_length(session) for session in (source, target, empty, unguided, stranger, twin, full)]
+        call("cw_session_feed_each", case, group, ids, count, gives=gives)
+        after = [lib.cw_session_length(session) for session in (source, target, empty, unguided, stranger, twin, full)]
+        if gives != OK and before != after:
+            wrong.append(f"cw_session_feed_each: {case}: a refused call fed tokens")
+
+    pair = [source, empty]
+    each("no sessions", NULL, [30, 30], 2)
+    each("no ids", pair, NULL, 2)
+    each("nothing at all", NULL, NULL, 0, OK)
+    each("none of them", pair, [30, 30], 0, OK)
+    for count in (65, 2**31, HUGE):
+        each(f"{count} sessions", pair, [30, 30], count)
+    each("a missing first session", [NULL, source], [30, 30], 2)
+    each("a missing last session", [source, NULL], [30, 30], 2)
+    each("the same twice", [source, empty, source], [30] * 3, 3)
+    each("another model", [source, stranger], [30, 30], 2)
+    each("the same model, opened again", [twin, source], [30, 30], 2)
+    each("another guidance", [source, unguided], [30, 30], 2)
+    for token in (-1, INT_MIN, info.vocab_size, 2**31 - 1):
+        each(f"id {token} at the end", pair, [30, token], 2)
+        each(f"id {token} at the beginning", pair, [token, 30], 2)
+    each("a full last session", [source, empty, full], [30] * 3, 3, CAPACITY)
+    each("a full first session", [full, source], [30] * 2, 2, CAPACITY)
+    call("cw_session_rewind", "room for one", full, 3, gives=OK)
+    each("longer sessions than the first can hold", [full, source], [30] * 2, 2, CAPACITY)
+    each("a shorter one that is not the first", [source, full], [30] * 2, 2, OK)
+    call("cw_session_rewind", "as before", source, 190, gives=OK)
+
+    for case, group, count in (("no sessions", NULL, 1), ("none of them", pair, 0), ("65", pair, 65), ("2^32 - 1", pair, HUGE),
+                               ("a missing one", [source, NULL], 2), ("another model", [source, stranger], 2),
+                               ("an empty one", pair, 2), ("an empty first one", [empty, source], 2)):  # fmt: skip
+        call("cw_session_logits_each", case, group, count, logits)
+    call("cw_session_logits_each", "no place", [source], 1, NULL)
+    call("cw_session_logits_each", "one", [source], 1, logits, gives=OK)
+    call("cw_session_logits_each", "64 times the same", [full] * 64, 64, logits, gives=OK)
+    value("cw_session_close", full)
 
 
 def sampling(**values: float) -> Any:
@@ -353,41 +486,108 @@ def together(session: Any, sampler: Any, other: Any, sound: dict[str, Any]) -> N
     value("cw_beam_close", NULL)
 
 
-def wander(session: Any, info: Any) -> None:
-    """Two thousand random calls on one session, most of them wrong: lengths stay what the accepted calls make them."""
-    generator, length = random.Random(9), 0
-    state, logits = ffi.new("uint8_t[]", 40 * info.state_bytes_per_token), ffi.new("float **")
-    place, saved = 0, [30]  # the exported tokens and where they were
-    ids: list[int] = []
-    done = dict.fromkeys(range(5), 0)  # accepted calls of each kind
-    for step in range(2000):
-        kind = generator.randrange(5)
-        if kind == 0:
-            new = [generator.choice((30, 31, 60, 70, 80, 299) * 4 + (-1, info.vocab_size)) for _ in range(generator.randrange(12))]
-            if lib.cw_session_feed(session, new, len(new)) == OK:
-                ids, length, done[0] = ids + new, length + len(new), done[0] + 1
-        elif kind == 1:
-            target = generator.choice((length, max(0, length - 3), place, place, generator.randrange(50), HUGE))
-            if lib.cw_session_rewind(session, target) == OK:
-                ids, length, done[1] = ids[:target], target, done[1] + 1
-        elif kind == 2:
-            first, count = generator.randrange(length + 2), generator.randrange(length + 2)
-            if lib.cw_session_export(session, first, count, state, len(state)) == OK:
-                place, saved = first, ids[first : first + count]
-                done[2] += 1
-        elif kind == 3:
-            if lib.cw_session_restore(session, saved, len(saved), state, len(saved) * info.state_bytes_per_token) == OK:
-                ids, length, done[3] = ids + saved, length + len(saved), done[3] + (len(saved) > 0)
-        else:
-            status = lib.cw_session_logits(session, logits)
-            done[4] += status == OK
-            if (status == OK) != (length > 0):
-                wrong.append(f"wander {step}: logits of {length} tokens give status {status}")
-        if lib.cw_session_length(session) != length:
-            wrong.append(f"wander {step}, kind {kind}: length {lib.cw_session_length(session)}, expected {length}")
+class Wanderer:
+    """A session of at most 200 tokens and the ids that it should hold."""
+
+    def __init__(self, model: Any, info: Any):
+        self.info, self.ids = info, []
+        self.session = opened("cw_session_open", "cw_session", model, options(max_tokens=200))
+        self.lent = 0  # tokens that another session uses
+
+    def logits(self) -> bytes | None:
+        out = ffi.new("float **")
+        if lib.cw_session_logits(self.session, out) != OK:
+            return None
+        return bytes(ffi.buffer(out[0], 4 * self.info.vocab_size))
+
+    def feed(self, generator: random.Random) -> bool:
+        most = generator.choice((3, 12, 90))
+        new = [generator.choice((30, 31, 60, 70, 80, 299) * 20 + (-1, self.info.vocab_size)) for _ in range(generator.randrange(most))]
+        if lib.cw_session_feed(self.session, new, len(new)) != OK:
+            return False
+        self.ids += new
+        return True
+
+    def rewind(self, generator: random.Random) -> bool:
+        length = len(self.ids)
+        target = generator.choice((length, max(0, length - 3), 0, 64, 128, length // 64 * 64, generator.randrange(210), HUGE))
+        if target < self.lent or lib.cw_session_rewind(self.session, target) != OK:
+            return False
+        del self.ids[target:]
+        return True
+
+    def save(self, generator: random.Random) -> tuple[int, list[int], Any] | None:
+        """A block, its index and its ids."""
+        index, block = generator.randrange(4), ffi.new("void **")
+        status = lib.cw_session_block(self.session, index, block)
+        if (status == OK) != (64 * index + 64 <= len(self.ids)):
+            wrong.append(f"wander: block {index} of {len(self.ids)} tokens gives status {status}")
+        if status != OK:
+            return None
+        data = bytes(ffi.buffer(block[0], self.info.block_bytes))
+        return index, self.ids[64 * index : 64 * index + 64], aligned(len(data), 0, data)
+
+    def attach(self, saved: tuple[int, list[int], Any], before: list[int]) -> bool:
+        """`before` are the ids that stood before the block."""
+        index, ids, block = saved
+        if self.ids != before and len(self.ids) == len(before):
+            return False  # the header cannot tell: a cache keys by everything before
+        status = lib.cw_session_attach(self.session, ids, block, self.info.block_bytes)
+        if (status == OK) != (len(self.ids) == 64 * index and len(self.ids) <= 200 - 64):
+            wrong.append(f"wander: attaching block {index} after {len(self.ids)} tokens gives status {status}")
+        if status == OK:
+            self.ids += ids
+        return status == OK
+
+
+def wander(model: Any, info: Any) -> None:
+    """Four thousand random calls on two sessions, most of them wrong: they hold what the accepted calls make them, and give the logits
+    that a session fed afresh gives."""
+    generator = random.Random(9)
+    one, two, fresh = (Wanderer(model, info) for _ in range(3))
+    saved, before = None, []
+    done = dict.fromkeys(("feed", "rewind", "block", "attach", "share", "logits"), 0)  # accepted calls of each kind
+    for step in range(4000):
+        kind, (walker, peer) = generator.choice(list(done)), generator.choice(((one, two), (two, one)))
+        accepted = False
+        if kind == "feed":
+            accepted = walker.feed(generator)
+        elif kind == "rewind":
+            accepted = walker.rewind(generator)
+            if not walker.ids:
+                peer.lent = 0
+        elif kind == "block":
+            found = walker.save(generator)
+            if found is not None:
+                saved, before, accepted = found, walker.ids[: 64 * found[0]], True
+        elif kind == "attach" and saved is not None:
+            accepted = walker.attach(saved, before)
+        elif kind == "share":
+            count = generator.randrange(len(peer.ids) + 2)
+            status = lib.cw_session_share(walker.session, peer.session, count)
+            if (status == OK) != (not walker.ids and count <= len(peer.ids)):
+                wrong.append(f"wander {step}: sharing {count} of {len(peer.ids)} into {len(walker.ids)} gives status {status}")
+            if status == OK:
+                walker.ids, peer.lent = peer.ids[:count], count
+                accepted = count > 0
+        elif kind == "logits":
+            accepted = walker.logits() is not None
+            if accepted != bool(walker.ids):
+                wrong.append(f"wander {step}: logits of {len(walker.ids)} tokens")
+        done[kind] += accepted
+        if lib.cw_session_length(walker.session) != len(walker.ids):
+            wrong.append(f"wander {step}, {kind}: length {lib.cw_session_length(walker.session)}, expected {len(walker.ids)}")
             return
-    if min(done.values()) < 10:
+        if step % 40 == 0 and walker.ids:
+            lib.cw_session_rewind(fresh.session, 0)
+            lib.cw_session_feed(fresh.session, walker.ids, len(walker.ids))
+            if fresh.logits() != walker.logits():
+                wrong.append(f"wander {step}, {kind}: other logits than those of the same {len(walker.ids)} tokens fed afresh")
+                return
+    if min(done.values()) < 20:
         wrong.append(f"wander: too few calls of some kind were accepted: {done}")
+    for walker in (one, two, fresh):
+        value("cw_session_close", walker.session)
 
 
 def pictures() -> None:
@@ -417,7 +617,7 @@ def differences() -> None:
         value("cw_diff_close", diff)
 
 
-def main(pack: Path) -> int:
+def main(pack: Path, other_pack: Path) -> int:
     steps: list[Callable[[], None]] = [machine, samplers, pictures, differences]
     for step in steps:
         step()
@@ -427,8 +627,13 @@ def main(pack: Path) -> int:
     value("cw_model_config", model, ffi.new("size_t *"))
     tokenizer = value("cw_model_tokenizer", model)
     texts(tokenizer)
-    sessions(model, info, value("cw_tokenizer_special", tokenizer, b"<IMAGE>"))
-    value("cw_model_close", model)
+    image = value("cw_tokenizer_special", tokenizer, b"<IMAGE>")
+    sessions(model, info, image)
+    other, again = (opened("cw_model_open", "cw_model", bytes(path)) for path in (other_pack, pack))
+    blocks(model, other, again, info, image)
+    wander(model, info)
+    for handle in (model, other, again):
+        value("cw_model_close", handle)
     left = sorted(name for name in dir(lib) if name.startswith("cw_") and not name.startswith("cw_py_") and name not in called)
     if left:
         wrong.append(f"never called: {', '.join(left)}")
@@ -437,4 +642,4 @@ def main(pack: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -12,15 +12,17 @@ import pytest
 pytest.importorskip("torch")  # the small pack is exported from a torch model
 
 import cromwell.binding  # noqa: E402
-from tests.engine_models import SMALL, random_model, write_pack  # noqa: E402
+from tests.engine_models import FORMATS, random_model, write_pack  # noqa: E402
 
 CALLS = Path(__file__).resolve().parent / "misuse_calls.py"
 
 
-def test_every_function_survives_hostile_values(tmp_path):
-    pack = write_pack(random_model(SMALL), SMALL, "q8", tmp_path / "small.cwm")
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_function_survives_hostile_values(tmp_path, form):
+    config = FORMATS[form]
+    pack, other = (write_pack(random_model(config, spread), config, form, tmp_path / f"{spread}.cwm") for spread in (0.05, 0.06))
     site = Path(cromwell.binding.__file__).parent.parent.parent
-    command, environment = [sys.executable, "-X", "faulthandler", CALLS, pack], os.environ | {"PYTHONPATH": str(site)}
+    command, environment = [sys.executable, "-X", "faulthandler", CALLS, pack, other], os.environ | {"PYTHONPATH": str(site)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     last = done.stdout.splitlines()[-1:] or ["nothing"]
     assert done.returncode in (0, 1), f"ended with {done.returncode} in the call {last[0]}\n{done.stderr[-3000:]}"
