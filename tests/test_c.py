@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import platform
+import random
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import pytest
 
 pytest.importorskip("torch")  # the small pack is exported from a torch model
 
-from tests.engine_models import SMALL, random_model, write_pack  # noqa: E402
+from cromwell import binding  # noqa: E402
+from tests.engine_models import FORMATS, WHOLE, random_model, write_pack  # noqa: E402
+from training import export  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = sorted(path.stem for path in (ROOT / "libcromwell" / "tests").glob("test_*.c"))
@@ -83,18 +86,34 @@ def thread_sanitized(tmp_path_factory):
     return build(folder, "-DCROMWELL_TSAN=ON")
 
 
-@pytest.fixture(scope="module")
-def pack(tmp_path_factory):
-    """A random model of 0.5 MB with every part, matrices in int8."""
-    return write_pack(random_model(SMALL), SMALL, "q8", tmp_path_factory.mktemp("pack") / "small.cwm")
+@pytest.fixture(scope="module", params=FORMATS)
+def pack(request, tmp_path_factory):
+    """A random model of about 1 MB with every part, its matrices in each of the formats."""
+    config = FORMATS[request.param]
+    return write_pack(random_model(config), config, request.param, tmp_path_factory.mktemp("pack") / f"{request.param}.cwm")
 
 
 @pytest.fixture(scope="module")
 def light_pack(tmp_path_factory):
-    """The same with the least vision encoder, for valgrind, where a fused multiply-add costs a hundred times its time."""
+    """One with the least vision encoder, for valgrind, where a fused multiply-add costs a hundred times its time."""
     least = {"stem_channels": 4, "cnn_channels": 8, "expansion": 1, "hidden": 16, "mlp": 16, "layers": 1, "global_layers": []}
-    config = SMALL | {"vision": SMALL["vision"] | least}
+    config = WHOLE | {"vision": WHOLE["vision"] | least}
     return write_pack(random_model(config), config, "q8", tmp_path_factory.mktemp("pack") / "light.cwm")
+
+
+@pytest.fixture(scope="module")
+def isas():
+    """The instruction sets that this machine has, best first."""
+    found = []
+    for name in ("avx512vnni", "avx2", "scalar"):
+        try:
+            binding.isa_select(name)
+        except binding.CromwellError as error:
+            assert error.status == binding.STATUS_ISA
+            continue
+        found.append(name)
+    binding.isa_select(None)
+    return found
 
 
 def fixed_addresses() -> list[str]:
@@ -123,39 +142,65 @@ def test_sanitizers_would_speak(sanitized):
     assert done.returncode != 0 and "heap-buffer-overflow" in done.stderr
 
 
-def test_threads_under_the_thread_sanitizer(thread_sanitized, plain, pack):
+def test_threads_under_the_thread_sanitizer(thread_sanitized, plain, pack, isas):
+    """Pictures; and contexts of more than 512 positions, whose attention is shared out, for one sequence and for several in one pass."""
     run(*fixed_addresses(), thread_sanitized / "test_pool")
-    arguments = (pack, "avx2", 4, 12, 1)
-    assert run(*fixed_addresses(), thread_sanitized / "generate_pack", *arguments) == run(plain / "generate_pack", *arguments)
+    for tiles, length in ((1, 0), (0, 600)):
+        arguments = (pack, isas[0], 4, 12, tiles, length)
+        assert run(*fixed_addresses(), thread_sanitized / "generate_pack", *arguments) == run(plain / "generate_pack", *arguments)
 
 
-def test_generation_is_the_same_on_every_instruction_set_and_thread_count(plain, pack):
-    outputs = {run(plain / "generate_pack", pack, isa, threads, 40, 1) for isa, threads in (("avx2", 1), ("avx2", 3), ("scalar", 2))}
-    assert len(outputs) == 1
-    greedy, sampled = outputs.pop().splitlines()
-    assert greedy.startswith("greedy: ") and sampled.startswith("sampled: ") and greedy.split()[1:] != sampled.split()[1:]
+def test_a_race_would_show(thread_sanitized):
+    """The thread sanitizer of the same build ends a program whose threads write the same place."""
+    source, program = thread_sanitized / "race.c", thread_sanitized / "race"
+    source.write_text(
+        "#include <pthread.h>\nstatic int shared;\n"
+        "static void *add(void *n) { for (int i = 0; i < 1000; i++) shared++; return n; }\n"
+        "int main(void) { pthread_t t; pthread_create(&t, 0, add, 0); add(0); pthread_join(t, 0); return shared == 1; }\n"
+    )
+    run(CC, "-fsanitize=thread", source, "-o", program)
+    done = subprocess.run([*fixed_addresses(), program], capture_output=True, text=True, env=ENVIRONMENT)
+    assert done.returncode != 0 and "data race" in done.stderr
 
 
-def test_generation_under_address_and_undefined_sanitizers(sanitized, plain, pack):
-    for isa in ("avx2", "scalar"):
-        arguments = (pack, isa, 2, 24, 1)
+def test_generation_is_the_same_on_every_instruction_set_and_thread_count(plain, pack, isas):
+    for tiles, length in ((1, 0), (0, 600)):
+        runs = [(isa, threads) for isa in isas for threads in ((1, 3) if isa != "scalar" else (2,))]
+        outputs = {run(plain / "generate_pack", pack, isa, threads, 40, tiles, length) for isa, threads in runs}
+        assert len(outputs) == 1
+        greedy, sampled, candidates = outputs.pop().splitlines()
+        assert greedy.startswith("greedy: ") and sampled.startswith("sampled: ") and greedy.split()[1:] != sampled.split()[1:]
+        assert candidates.startswith("candidates: ") and len(candidates.split()) == 1 + 3 * 40
+
+
+def test_generation_under_address_and_undefined_sanitizers(sanitized, plain, pack, isas):
+    for isa in isas:
+        arguments = (pack, isa, 2, 24, int(isa != "scalar"), 70)  # the scalar kernels take a minute for a picture there
         assert run(sanitized / "generate_pack", *arguments) == run(plain / "generate_pack", *arguments)
 
 
-def test_a_token_step_allocates_nothing(plain, pack):
-    """Feeding text and a picture, logits, sampling, the token loop, saving and restoring states: none of them allocates."""
-    for tiles in (0, 2):
-        last = run(plain / "generate_pack_counted", pack, "avx2", 2, 30, tiles).splitlines()[-1]
+def test_hostile_blocks_under_address_and_undefined_sanitizers(sanitized, pack, isas):
+    """Blocks whose header is right and whose other bytes are anything, NaN and infinities among them."""
+    for isa in isas:
+        for threads, tiles, rounds, seed in ((1, 0, 1, 1), (2, 0, 3, 2), (2, 1, 1, 3)) if isa != "scalar" else ((2, 0, 1, 1),):
+            assert run(sanitized / "generate_hostile", pack, isa, threads, tiles, rounds, seed).count(f": {rounds} times\n") == 6
+
+
+def test_a_token_step_allocates_nothing(plain, pack, isas):
+    """Feeding text and a picture, logits, sampling, the token loop with and without drafts, blocks, shared prefixes, several sessions in
+    one pass, long contexts: none of them allocates."""
+    for tiles, length in ((0, 0), (2, 0), (0, 600)):
+        last = run(plain / "generate_pack_counted", pack, isas[0], 2, 30, tiles, length).splitlines()[-1]
         word, during, _, overall = last.split()
         assert word == "allocations:" and during == "0"
         assert int(overall) > 10, "the counter sees opening"
 
 
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed (Debian: valgrind)")
-@pytest.mark.parametrize(("threads", "tokens", "tiles"), [(2, 16, 0), (1, 2, 1)])
-def test_a_whole_generation_leaks_nothing(plain, light_pack, threads, tokens, tiles):
-    """Under valgrind: no error, no block left, reachable or not; the avx2 kernels, which valgrind emulates, give the same ids."""
-    arguments = (light_pack, "avx2", threads, tokens, tiles)
+@pytest.mark.parametrize(("threads", "tokens", "tiles", "length"), [(2, 16, 0, 70), (1, 2, 1, 0), (2, 2, 0, 520)])
+def test_a_whole_generation_leaks_nothing(plain, light_pack, isas, threads, tokens, tiles, length):
+    """Under valgrind: no error, no block left, reachable or not, and the same ids; valgrind emulates no more than AVX2."""
+    arguments = (light_pack, "avx2" if "avx2" in isas else "scalar", threads, tokens, tiles, length)
     checks = ("--quiet", "--error-exitcode=99", "--leak-check=full", "--show-leak-kinds=all", "--errors-for-leak-kinds=all")
     assert run("valgrind", *checks, plain / "generate_pack", *arguments) == run(plain / "generate_pack", *arguments)
 
@@ -169,6 +214,23 @@ def test_a_damaged_pack_is_refused_without_a_leak(sanitized, pack, tmp_path):
     for i, bad in enumerate(damaged):
         path = tmp_path / f"{i}.cwm"
         path.write_bytes(bad)
-        done = subprocess.run([sanitized / "generate_pack", path, "avx2", "1", "2", "0"], capture_output=True, text=True, env=ENVIRONMENT)
+        command = [sanitized / "generate_pack", path, "scalar", "1", "2", "0", "0"]
+        done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
         assert done.returncode == 1, (i, done.stderr)
         assert done.stderr.startswith("generate_pack: ") and len(done.stderr.splitlines()) == 1, (i, done.stderr)
+
+
+def test_wrong_numbers_in_a_pack_stay_wrong_numbers(sanitized, pack, isas, tmp_path):
+    """Opening does not read what the tensors hold: whatever it is, the sanitizers have nothing to say."""
+    data, generator = bytearray(pack.read_bytes()), random.Random(7)
+    _kind, offset, size, _sum = export.SECTION.unpack_from(data, export.HEADER.size + 8 + 3 * export.SECTION.size)
+    first = offset + size  # of the tensors, or of the zeros before
+    noise = data[:first] + generator.randbytes(len(data) - first)
+    for at in range(first, len(data), 4):
+        if generator.random() < 0.02:  # bit patterns of NaN, infinity, the largest and the least number, as float32 and bfloat16
+            data[at : at + 4] = generator.choice((b"\0\0\xc0\x7f", b"\0\0\x80\xff", b"\xff\xff\x7f\x7f", b"\1\0\0\0", b"\xff\xff\xff\xff"))
+    for name, damaged in (("noise", noise), ("odd", data)):
+        path = tmp_path / f"{name}.cwm"
+        path.write_bytes(damaged)
+        for isa in isas:
+            run(sanitized / "generate_hostile", path, isa, 2, int(isa != "scalar"), 1, 1)

@@ -277,6 +277,27 @@ def test_shared_prefixes_with_a_picture(model) -> None:
         refused(binding.STATUS_ARGUMENT, session.feed_image, picture(1), 1, 1)
 
 
+def test_a_session_that_shared_a_picture_has_room_for_its_own_again(model) -> None:
+    ids = text(VOCABULARY, 12)
+    wants = []
+    with binding.Session(model, 32, max_tiles=1) as source, binding.Session(model, 32, max_tiles=1) as session:
+        for seed in (1, 2):
+            source.rewind(0)
+            source.feed(ids[:3])
+            source.feed_image(picture(seed), 1, 1)
+            source.feed([IMAGE, *ids[3:]])
+            wants.append(result(source))
+        session.share(source, 10)
+        refused(binding.STATUS_ARGUMENT, session.feed_image, picture(1), 1, 1)
+        session.rewind(3)
+        session.feed_image(picture(1), 1, 1)
+        session.feed([IMAGE, *ids[3:]])
+        assert [result(session), result(source)] == wants
+        session.rewind(0)
+        session.share(source, source.length)
+        assert result(session) == wants[1]
+
+
 def test_long_texts_in_segments(path) -> None:
     """Attention over several segments: threads and pieces change nothing."""
     ids = text(VOCABULARY, 1100)

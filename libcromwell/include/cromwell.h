@@ -119,7 +119,8 @@ CW_API const cw_model *cw_session_model(const cw_session *session); /* the one i
 CW_API uint32_t cw_session_length(const cw_session *session); /* tokens fed so far */
 /* Feeds `count` tokens; computes their states (K/V of every layer). Allocates nothing. */
 CW_API cw_status cw_session_feed(cw_session *session, const int32_t *ids, size_t count);
-/* Feeds an image: the next token fed must be its <IMAGE> token. `tiles` is [rows*cols, 256, 256, 3] RGB bytes, tiles row-major. */
+/* Feeds an image: the next token fed must be its <IMAGE> token. `tiles` is [rows*cols, 256, 256, 3] RGB bytes, tiles row-major.
+ * CW_E_ARGUMENT when another waits for its token, or while the session shares images of another. */
 CW_API cw_status cw_session_feed_image(cw_session *session, const uint8_t *tiles, uint32_t rows, uint32_t cols);
 /* Feeds one token to each of `count` sessions (1..64, all different, of one model, with the same guidance) in one pass, which costs
  * little more than one token: for batches, candidates and beams. Runs with the threads and the positions of the first; on an

@@ -125,7 +125,7 @@ void cw_pool_run_alone(cw_chunk_fn run, void *job, uint32_t count) {
 }
 
 void cw_pool_run(cw_pool *pool, cw_chunk_fn run, void *job, uint32_t count) {
-  if (pool->threads == 1 || count <= 1) {
+  if (pool->threads == 1 || count <= 1 || count > CW_CHUNKS_MOST) {
     cw_pool_run_alone(run, job, count);
     return;
   }

@@ -17,7 +17,8 @@ typedef void (*cw_chunk_fn)(void *job, uint32_t chunk, uint32_t worker);
 cw_status cw_pool_open(uint32_t threads, cw_pool **out);
 void cw_pool_close(cw_pool *pool); /* joins every thread */
 uint32_t cw_pool_threads(const cw_pool *pool);
-/* Runs chunks 0 .. count-1 (at most 65535) and returns when all are done. */
+/* Runs chunks 0 .. count-1 and returns when all are done; more than CW_CHUNKS_MOST on the caller alone. */
+enum { CW_CHUNKS_MOST = 65535 };
 void cw_pool_run(cw_pool *pool, cw_chunk_fn run, void *job, uint32_t count);
 /* The same on the caller alone: for jobs too short to share. */
 void cw_pool_run_alone(cw_chunk_fn run, void *job, uint32_t count);

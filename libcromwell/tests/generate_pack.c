@@ -1,8 +1,9 @@
 /* generate_pack.c: one whole generation through the public header, for valgrind, the sanitizers and the allocation counter:
- *     generate_pack PACK ISA THREADS TOKENS TILES
- * opens PACK, feeds a prompt (with a picture of at most TILES tiles, without one for 0), saves and restores a prefix, generates up to
- * TOKENS tokens three times: greedy, the same with a draft, and sampled with a draft, and closes everything. Prints the ids; linked with count_allocations.c it also fails when
- * anything between opening and closing allocated. */
+ *     generate_pack PACK ISA THREADS TOKENS TILES LENGTH
+ * opens PACK, feeds a prompt of at least LENGTH tokens (with a picture of at most TILES tiles, without one for 0), attaches its blocks to
+ * another session, generates up to TOKENS tokens there three times, greedy, the same with a draft, and sampled with a draft, then as
+ * candidates that share the prompt and run in one pass, and closes everything. Prints the ids; linked with count_allocations.c it also
+ * fails when anything between opening and closing allocated. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@ static void require(cw_status status, const char *what, const cw_fault *fault) {
 
 #define REQUIRE(call) require((call), #call, NULL)
 
-enum { PROMPT_MOST = 256, TILE_SIZE = 256 * 256 * 3 };
+enum { PROMPT_MOST = 2048, TILE_SIZE = 256 * 256 * 3, CANDIDATES = 3 };
 
 typedef struct {
   int32_t ids[PROMPT_MOST];
@@ -83,17 +84,40 @@ static void print(const char *what, const int32_t *ids, uint32_t count) {
   printf("\n");
 }
 
+static int32_t best_of(const float *logits, uint32_t size) {
+  uint32_t best = 0;
+  for (uint32_t i = 1; i < size; i++)
+    if (logits[i] > logits[best]) best = i;
+  return (int32_t)best;
+}
+
+/* Greedy candidates in one pass, each after the shared prompt and a first token of its own. */
+static void generate_each(cw_session *const *sessions, const cw_session *from, uint32_t vocab_size, uint32_t max_tokens, int32_t *ids) {
+  int32_t next[CANDIDATES];
+  for (int i = 0; i < CANDIDATES; i++) {
+    REQUIRE(cw_session_share(sessions[i], from, cw_session_length(from)));
+    next[i] = 100 + i;
+  }
+  for (uint32_t step = 0; step < max_tokens; step++) {
+    const float *logits;
+    REQUIRE(cw_session_feed_each(sessions, next, CANDIDATES));
+    REQUIRE(cw_session_logits_each(sessions, CANDIDATES, &logits));
+    for (uint32_t i = 0; i < CANDIDATES; i++) ids[i * max_tokens + step] = next[i] = best_of(logits + (size_t)i * vocab_size, vocab_size);
+  }
+}
+
 int main(int argc, char **argv) {
-  if (argc != 6) {
-    fprintf(stderr, "usage: generate_pack PACK ISA THREADS TOKENS TILES\n");
+  if (argc != 7) {
+    fprintf(stderr, "usage: generate_pack PACK ISA THREADS TOKENS TILES LENGTH\n");
     return 2;
   }
-  int threads = atoi(argv[3]), max_tokens = atoi(argv[4]), max_tiles = atoi(argv[5]);
+  int threads = atoi(argv[3]), max_tokens = atoi(argv[4]), max_tiles = atoi(argv[5]), length = atoi(argv[6]);
   cw_fault fault = {""};
   REQUIRE(cw_isa_select(argv[2]));
 
   cw_model *model;
   require(cw_model_open(argv[1], &model, &fault), argv[1], &fault);
+  require(cw_model_verify(model, &fault), argv[1], &fault);
   cw_model_info info;
   cw_model_describe(model, &info);
   const cw_tokenizer *tokenizer = cw_model_tokenizer(model);
@@ -104,7 +128,9 @@ int main(int argc, char **argv) {
   add_special(&p, tokenizer, "<FILE>");
   add_text(&p, tokenizer, "a.py\ndef add(a, b):\n");
   add_special(&p, tokenizer, "<EDIT>");
-  add_text(&p, tokenizer, "    return a\n");
+  do {
+    add_text(&p, tokenizer, "    return a\n");
+  } while (p.count < (size_t)length && p.count < PROMPT_MOST - 200);
   add_special(&p, tokenizer, "</EDIT>");
   add_special(&p, tokenizer, "</FILE>");
   size_t before_picture = p.count;
@@ -116,26 +142,31 @@ int main(int argc, char **argv) {
 
   cw_session_options options = {.max_tokens = (uint32_t)p.count + (uint32_t)max_tokens, .max_tiles = rows * cols,
                                 .threads = threads, .guidance = 1};
-  cw_session *session;
+  cw_session *session, *source, *candidates[CANDIDATES];
   require(cw_session_open(model, &options, &session, &fault), "session", &fault);
+  options.max_tiles = 0;
+  require(cw_session_open(model, &options, &source, &fault), "session", &fault);
+  for (int i = 0; i < CANDIDATES; i++) require(cw_session_open(model, &options, &candidates[i], &fault), "session", &fault);
   cw_sampler *greedy, *greedy_again, *sampled;
   cw_sampling plain = {.top_p = 1, .repetition_penalty = 1};
   cw_sampling rich = {.temperature = 0.9f, .top_k = 200, .top_p = 0.95f, .min_p = 0.01f, .repetition_penalty = 1.1f, .seed = 5};
   require(cw_sampler_open(info.vocab_size, options.max_tokens, &plain, &greedy, &fault), "sampler", &fault);
   require(cw_sampler_open(info.vocab_size, options.max_tokens, &plain, &greedy_again, &fault), "sampler", &fault);
   require(cw_sampler_open(info.vocab_size, options.max_tokens, &rich, &sampled, &fault), "sampler", &fault);
-  size_t state_size = before_picture * info.state_bytes_per_token;
-  void *state = malloc(state_size);
   float *joint = malloc(p.count * info.joint_size * sizeof *joint);
   int32_t *ids = malloc((size_t)max_tokens * sizeof *ids), *drafted = malloc((size_t)max_tokens * sizeof *ids);
-  if (state == NULL || joint == NULL || ids == NULL || drafted == NULL) return 1;
+  int32_t *each = malloc((size_t)max_tokens * CANDIDATES * sizeof *each);
+  if (joint == NULL || ids == NULL || drafted == NULL || each == NULL) return 1;
 
   unsigned long before = allocations();
-  uint32_t first_count, count;
-  REQUIRE(cw_session_feed(session, p.ids, before_picture));
-  REQUIRE(cw_session_export(session, 0, (uint32_t)before_picture, state, state_size));
-  REQUIRE(cw_session_rewind(session, 0));
-  REQUIRE(cw_session_restore(session, p.ids, (uint32_t)before_picture, state, state_size));
+  uint32_t first_count, count, blocks = (uint32_t)before_picture / info.block_tokens;
+  REQUIRE(cw_session_feed(source, p.ids, before_picture));
+  for (uint32_t i = 0; i < blocks; i++) {
+    const void *block;
+    REQUIRE(cw_session_block(source, i, &block));
+    REQUIRE(cw_session_attach(session, p.ids + i * info.block_tokens, block, info.block_bytes));
+  }
+  REQUIRE(cw_session_feed(session, p.ids + blocks * info.block_tokens, before_picture - blocks * info.block_tokens));
   if (tiles != NULL) REQUIRE(cw_session_feed_image(session, tiles, rows, cols));
   REQUIRE(cw_session_feed(session, p.ids + before_picture, p.count - before_picture));
   REQUIRE(cw_session_joint(session, 0, (uint32_t)p.count, joint));
@@ -165,15 +196,23 @@ int main(int argc, char **argv) {
   after = allocations();
   print("sampled", ids, count);
 
+  before += allocations() - after;
+  REQUIRE(cw_session_rewind(session, (uint32_t)p.count));
+  generate_each(candidates, session, info.vocab_size, (uint32_t)max_tokens, each);
+  after = allocations();
+  print("candidates", each, (uint32_t)max_tokens * CANDIDATES);
+
+  free(each);
   free(ids);
   free(drafted);
   free(joint);
-  free(state);
   free(tiles);
   cw_sampler_close(greedy);
   cw_sampler_close(greedy_again);
   cw_sampler_close(sampled);
+  for (int i = 0; i < CANDIDATES; i++) cw_session_close(candidates[i]);
   cw_session_close(session);
+  cw_session_close(source);
   cw_model_close(model);
   if (cw_allocations != NULL) printf("allocations: %lu of %lu\n", after - before, after);
   return after != before;

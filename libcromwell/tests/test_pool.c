@@ -35,6 +35,26 @@ static void check_job(cw_pool *pool, uint32_t number, uint32_t count) {
   }
 }
 
+static void count_chunk(void *data, uint32_t i, uint32_t worker) {
+  (void)worker;
+  ((uint8_t *)data)[i]++;
+}
+
+/* The most chunks that workers can claim, and more. */
+static void check_limits(cw_pool *pool) {
+  static uint8_t seen[CW_CHUNKS_MOST + 1000];
+  static const uint32_t COUNTS[] = {CW_CHUNKS_MOST - 1, CW_CHUNKS_MOST, CW_CHUNKS_MOST + 1, CW_CHUNKS_MOST + 999};
+  for (int c = 0; c < 4; c++) {
+    memset(seen, 0, sizeof seen);
+    cw_pool_run(pool, count_chunk, seen, COUNTS[c]);
+    for (uint32_t i = 0; i < sizeof seen; i++)
+      if (seen[i] != (i < COUNTS[c])) {
+        printf("%u chunks: chunk %u ran %u times\n", COUNTS[c], i, seen[i]), failures++;
+        return;
+      }
+  }
+}
+
 int main(void) {
   static const uint32_t THREADS[] = {1, 2, 3, 8}, COUNTS[] = {0, 1, 2, 3, 7, 64, MOST};
   for (int t = 0; t < 4; t++) {
@@ -45,6 +65,7 @@ int main(void) {
       for (int c = 0; c < 7; c++) check_job(pool, number++, COUNTS[c]);
       if (round % 50 == 49) usleep(3000); /* long enough for the members to park */
     }
+    check_limits(pool);
     cw_pool_close(pool);
   }
   for (int i = 0; i < 50; i++) { /* closed without a job, and while members are still starting */

@@ -1,6 +1,8 @@
 /* block.c: see block.h. */
 #include "model/block.h"
 
+#include <string.h>
+
 #include "model/cache.h"
 
 static size_t aligned(size_t size) { return (size + 63) / 64 * 64; }
@@ -9,14 +11,24 @@ static size_t groups_of(size_t depth) { return (depth + CW_GROUP - 1) / CW_GROUP
 
 static size_t rows_bytes(size_t depth, int quantised) {
   if (!quantised) return aligned(CW_BLOCK * depth * sizeof(float));
-  return CW_BLOCK * (depth + groups_of(depth) * sizeof(float) + depth / CW_SUB * sizeof(int32_t));
+  return CW_BLOCK * (depth + groups_of(depth) * sizeof(float));
 }
 
-cw_q8_room cw_block_q8(uint8_t *block, size_t offset, size_t depth) {
-  cw_q8_room room = {.q = (int8_t *)block + offset};
-  room.scales = (float *)(block + offset + CW_BLOCK * depth);
-  room.sums = (int32_t *)(room.scales + CW_BLOCK * groups_of(depth));
-  return room;
+void cw_block_put_row(uint8_t *block, size_t offset, uint32_t place, const cw_kernels *kernels, const float *x, size_t depth) {
+  int32_t sums[8192 / CW_SUB]; /* of the largest hidden size of a configuration */
+  float *scales = (float *)(block + offset + CW_BLOCK * depth);
+  kernels->quantise(x, depth, CW_GROUP, (int8_t *)block + offset + place * depth, scales + place * groups_of(depth), sums);
+}
+
+void cw_block_take_rows(const uint8_t *block, size_t offset, uint32_t place, uint32_t count, size_t depth, cw_q8_room room) {
+  size_t groups = groups_of(depth);
+  memcpy(room.q, block + offset + place * depth, count * depth);
+  memcpy(room.scales, block + offset + CW_BLOCK * depth + place * groups * sizeof(float), count * groups * sizeof(float));
+  for (size_t i = 0; i < count * depth / CW_SUB; i++) {
+    int32_t sum = 0;
+    for (size_t k = 0; k < CW_SUB; k++) sum += room.q[i * CW_SUB + k];
+    room.sums[i] = sum;
+  }
 }
 
 static size_t take_stack(size_t *at, const cw_stack_config *shape, int quantised, size_t *layer) {

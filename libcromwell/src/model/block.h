@@ -3,8 +3,8 @@
  *
  *     | header | language layers | JEPA layers | AR layers | text as vision reads it, each fusion layer | f [64, J] | rows for the head |
  *
- * A layer is a unit of cache.h for each head. Rows are float32, or int8 with scales and sums as products read them. Parts begin at
- * multiples of 64 bytes. */
+ * A layer is a unit of cache.h for each head. Rows are float32, or int8 with their scales: [64, depth], [64, groups]. Parts begin at
+ * multiples of 64 bytes. What a block holds beside its header may be anything: no number in it is used as an index or a size. */
 #ifndef CW_MODEL_BLOCK_H
 #define CW_MODEL_BLOCK_H
 
@@ -29,8 +29,11 @@ typedef struct {
 } cw_block_layout;
 
 cw_block_layout cw_block_layout_of(const cw_config *config, const cw_weights *weights);
-/* Rows of `depth` numbers at `offset` of a block: floats, or the three arrays of quantised rows. */
+/* Rows of floats at `offset` of a block. */
 static inline float *cw_block_floats(uint8_t *block, size_t offset) { return (float *)(block + offset); }
-cw_q8_room cw_block_q8(uint8_t *block, size_t offset, size_t depth);
+/* Quantises x[depth] to row `place` of the quantised rows at `offset`. */
+void cw_block_put_row(uint8_t *block, size_t offset, uint32_t place, const cw_kernels *kernels, const float *x, size_t depth);
+/* Copies `count` of these rows to the beginning of `room` for products, with the sums, which follow from them. */
+void cw_block_take_rows(const uint8_t *block, size_t offset, uint32_t place, uint32_t count, size_t depth, cw_q8_room room);
 
 #endif

@@ -20,8 +20,7 @@ static void keep_text(cw_session *host, uint32_t index, const cw_feed *feed, uin
     size_t offset = layout->text + index * layout->text_layer;
     const float *h = host->buffers.h + (size_t)(row + i) * J;
     if (layout->text_quantised) {
-      cw_q8_room to = cw_q8_from(cw_block_q8(block, offset, J), place, J);
-      host->run.kernels->quantise(h, J, CW_GROUP, to.q, to.scales, to.sums);
+      cw_block_put_row(block, offset, place, host->run.kernels, h, J);
     } else {
       memcpy(cw_block_floats(block, offset) + (size_t)place * J, h, J * sizeof(float));
     }
@@ -93,7 +92,8 @@ static void text_keys(cw_session *s, uint32_t index, const cw_fusion_layer *laye
   for (uint32_t at = 0; at < s->length; at += CW_BLOCK) {
     uint32_t rows = s->length - at < CW_BLOCK ? s->length - at : CW_BLOCK;
     if (layout->text_quantised) {
-      cw_q8_rows text = cw_q8_of(cw_block_q8(s->blocks[at / CW_BLOCK], offset, J));
+      cw_q8_rows text = cw_q8_of(s->run.input);
+      cw_block_take_rows(s->blocks[at / CW_BLOCK], offset, 0, rows, J, s->run.input);
       cw_products_q8(&s->run, rows, &text, products, 2, 0);
     } else {
       cw_products(&s->run, rows, cw_block_floats(s->blocks[at / CW_BLOCK], offset), products, 2, 0);

@@ -49,8 +49,8 @@ static void take_images(cw_session *s, cw_arena *arena) {
   const cw_config *config = &s->model->config;
   uint32_t J = config->fusion.hidden, heads = config->fusion.heads, layers = config->fusion.layers;
   int quantised = s->model->layout.kv_quantised;
-  s->images = cw_arena_take(arena, s->max_vision / cw_vision_tokens_per_tile(config), sizeof *s->images);
-  s->cross = take_caches(arena, layers, heads, J / heads, quantised, s->max_vision + 1);
+  s->images = s->own_images = cw_arena_take(arena, s->max_vision / cw_vision_tokens_per_tile(config), sizeof *s->images);
+  s->cross = s->own_cross = take_caches(arena, layers, heads, J / heads, quantised, s->max_vision + 1);
   s->vision_self = take_caches(arena, layers, heads, J / heads, quantised, s->max_vision);
   s->vision_text = cw_cache_take(arena, heads, J / heads, quantised, s->max_tokens);
   s->vision_x = cw_arena_take(arena, s->max_vision, J * sizeof(float));

@@ -12,10 +12,7 @@ static void gather(const cw_session *host, const cw_session *s, uint32_t positio
     memcpy(host->buffers.h + (size_t)row * A, cw_block_floats(block, offset) + (size_t)place * A, A * sizeof(float));
     return;
   }
-  cw_q8_room from = cw_q8_from(cw_block_q8(block, offset, A), place, A), to = cw_q8_from(host->run.input, row, A);
-  memcpy(to.q, from.q, A);
-  memcpy(to.scales, from.scales, (A + CW_GROUP - 1) / CW_GROUP * sizeof(float));
-  memcpy(to.sums, from.sums, A / CW_SUB * sizeof(int32_t));
+  cw_block_take_rows(block, offset, place, 1, A, cw_q8_from(host->run.input, row, A));
 }
 
 static void compute(cw_session *host, uint32_t rows, const float **logits) {

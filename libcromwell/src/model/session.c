@@ -78,6 +78,7 @@ static void take_ids(cw_session *s, const int32_t *ids, size_t count) {
 cw_status cw_session_feed(cw_session *s, const int32_t *ids, size_t count) {
   if (s == NULL || (ids == NULL && count > 0)) return CW_E_ARGUMENT;
   CW_TRY(check_feed(s, ids, count));
+  if (count == 0) return CW_OK;
   take_ids(s, ids, count);
   cw_session_fill_rope(s, s->length + (uint32_t)count);
   for (size_t done = 0; done < count;) {
@@ -114,7 +115,7 @@ cw_status cw_session_feed_each(cw_session *const *sessions, const int32_t *ids, 
 cw_status cw_session_feed_image(cw_session *s, const uint8_t *tiles, uint32_t rows, uint32_t cols) {
   if (s == NULL || tiles == NULL || rows < 1 || rows > CW_GRID_LIMIT || cols < 1 || cols > CW_GRID_LIMIT) return CW_E_ARGUMENT;
   const cw_config *config = &s->model->config;
-  if (rows * cols > config->vision.max_tiles || s->model->image_token < 0 || image_waits(s) || s->images_shared) return CW_E_ARGUMENT;
+  if (rows * cols > config->vision.max_tiles || s->model->image_token < 0 || image_waits(s) || s->images != s->own_images) return CW_E_ARGUMENT;
   uint32_t count = rows * cols * cw_vision_tokens_per_tile(config);
   if (s->length == s->max_tokens || count > s->max_vision - s->vision_count) return CW_E_CAPACITY;
   cw_vision_encode(s, tiles, rows, cols);
@@ -127,6 +128,10 @@ cw_status cw_session_feed_image(cw_session *s, const uint8_t *tiles, uint32_t ro
 cw_status cw_session_rewind(cw_session *s, uint32_t length) {
   if (s == NULL || length > s->length) return CW_E_ARGUMENT;
   while (s->image_count > 0 && s->images[s->image_count - 1].position >= length) s->vision_count = s->images[--s->image_count].first;
+  if (s->image_count == 0) { /* from here on the session's own pictures, if it has shared another's */
+    s->images = s->own_images;
+    s->cross = s->own_cross;
+  }
   s->length = length;
   return CW_OK;
 }

@@ -56,8 +56,9 @@ struct cw_session {
 
   cw_image *images; /* [max_tiles] */
   uint32_t image_count, vision_count; /* vision_count: vision tokens of all images */
-  int images_shared;                  /* images and `cross` are another session's */
   cw_cache *cross;                    /* [fusion layers]: null key, then vision tokens, as text sees them */
+  cw_image *own_images;               /* images and cross are these, or another session's */
+  cw_cache *own_cross;
   cw_cache *vision_self;              /* [fusion layers]: vision tokens as vision sees them */
   cw_cache vision_text;               /* text as vision sees it, one layer at a time */
   float *vision_x;                    /* [max vision tokens, J]: the image being fed */

@@ -67,7 +67,6 @@ cw_status cw_session_share(cw_session *s, const cw_session *from, uint32_t count
   if (from->image_count > 0 && from->images[0].position < count) {
     s->images = from->images;
     s->cross = from->cross;
-    s->images_shared = 1;
     while (s->image_count < from->image_count && from->images[s->image_count].position < count) s->image_count++;
     s->vision_count = s->image_count < from->image_count ? from->images[s->image_count].first : from->vision_count;
   }

@@ -154,8 +154,7 @@ static void keep_last_row(const void *context, uint32_t row) {
   float *h = t->host->buffers.h + (size_t)row * A;
   kernels->rms(t->host->buffers.x + (size_t)row * A, model->weights.ar.norm, model->config.norm_eps, A, h);
   if (model->layout.last_quantised) {
-    cw_q8_room to = cw_q8_from(cw_block_q8(block, model->layout.last, A), slot, A);
-    kernels->quantise(h, A, CW_GROUP, to.q, to.scales, to.sums);
+    cw_block_put_row(block, model->layout.last, slot, kernels, h, A);
   } else {
     memcpy(cw_block_floats(block, model->layout.last) + (size_t)slot * A, h, A * sizeof(float));
   }

@@ -34,9 +34,9 @@ static void add_values(const cw_q8_queries *q, size_t r, const cw_q8_block *b, c
   }
   float inverse = CW_Q16_MOST / most, unit = most / CW_Q16_MOST;
   for (size_t d = 0; d < q->size; d++) {
-    int32_t sum = 0;
-    for (size_t p = 0; p < CW_BLOCK; p++) sum += (int32_t)lrintf(w[p] * inverse) * b->values[(p / 2 * q->size + d) * 2 + p % 2];
-    out[d] = fmaf((float)sum, unit, out[d] * a);
+    uint32_t sum = 0; /* wraps around where scales are not what they should be, as vectors do */
+    for (size_t p = 0; p < CW_BLOCK; p++) sum += (uint32_t)lrintf(w[p] * inverse) * (uint32_t)b->values[(p / 2 * q->size + d) * 2 + p % 2];
+    out[d] = fmaf((float)(int32_t)sum, unit, out[d] * a);
   }
 }
 
