@@ -3,6 +3,7 @@
 #define CW_GROUP_Q8_AVX512VNNI_H
 
 #include <immintrin.h>
+#include <string.h>
 
 #include "kernels/kernels.h"
 
@@ -53,6 +54,13 @@ void cw_group_q8_avx512vnni(const cw_group_q8 *group);
 static inline __m512 cw_scales_avx512vnni(const uint16_t *scales) {
   __m256i halves = _mm256_loadu_si256((const __m256i *)(const void *)scales);
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+
+/* Four q, to be broadcast to all lanes. */
+static inline int32_t cw_four_q(const int8_t *q) {
+  int32_t bits;
+  memcpy(&bits, q, sizeof bits);
+  return bits;
 }
 
 /* The outputs wanted of a panel, when `left` are left from it on. */

@@ -2,17 +2,9 @@
 #include "kernels/avx512vnni/group_q8_avx512vnni.h"
 #include "kernels/avx512vnni/kernels_avx512vnni.h"
 
-#include <string.h>
-
 #define INLINE static inline __attribute__((always_inline))
 
 enum { GROUP_BYTES = CW_GROUP * CW_PANEL / 2 /* of a panel */, SUB_BYTES = CW_SUB * CW_PANEL / 2 };
-
-INLINE __m512i four(const int8_t *q) {
-  int32_t bits;
-  memcpy(&bits, q, sizeof bits);
-  return _mm512_set1_epi32(bits);
-}
 
 /* ---- One row ------------------------------------------------------------------------------------------------------------------------ */
 
@@ -26,7 +18,7 @@ INLINE void add_sub(const size_t PANELS, const uint8_t *weights, size_t stride, 
   for (size_t p = 0; p < PANELS; p++) low[p] = _mm512_set1_epi32(-8 * sum), high[p] = _mm512_setzero_si512();
 #pragma GCC unroll 4
   for (size_t k = 0; k < CW_SUB / 8; k++) {
-    __m512i first = four(q + k * 8), second = four(q + k * 8 + 4);
+    __m512i first = _mm512_set1_epi32(cw_four_q(q + k * 8)), second = _mm512_set1_epi32(cw_four_q(q + k * 8 + 4));
 #pragma GCC unroll 4
     for (size_t p = 0; p < PANELS; p++) {
       const uint8_t *at = weights + p * stride + k * 64;
