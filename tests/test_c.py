@@ -133,6 +133,20 @@ def test_program_under_address_and_undefined_sanitizers(sanitized, program):
     run(sanitized / program)
 
 
+QEMU = shutil.which("qemu-x86_64")
+
+
+@pytest.mark.skipif(QEMU is None, reason="qemu-x86_64 is not installed (Debian: qemu-user)")
+@pytest.mark.parametrize(("processor", "best"), [("Nehalem", "scalar"), ("SandyBridge", "scalar"), ("Haswell", "avx2")])
+def test_processors_without_an_instruction_set(plain, tmp_path, processor, best):
+    """What an emulated processor lacks is neither chosen nor run; an instruction that it lacks would end the program."""
+    assert run(QEMU, "-cpu", processor, plain / "test_isa", best).startswith(f"best: {best}\n")
+    source, program = tmp_path / "avx.c", tmp_path / "avx"
+    source.write_text('int main(void) { __asm__ volatile("vpaddd %ymm0, %ymm1, %ymm2"); return 0; }\n')
+    run(CC, source, "-o", program)
+    assert (subprocess.run([QEMU, "-cpu", processor, program], capture_output=True).returncode == 0) == (best == "avx2")
+
+
 def test_sanitizers_would_speak(sanitized):
     """A deliberate error in the same build must end the program: a test that cannot fail is worse than none."""
     source, program = sanitized / "wrong.c", sanitized / "wrong"
