@@ -32,6 +32,7 @@ CONTEXTS = (512, 1024, 2048, 4096)
 BATCHES = (2, 4, 8)
 KINDS = ("open", "short", "long", "batch", "restore", "picture", "memory", "sampling", "kernels", "libraries", "tokenizer")
 SAMPLED_VOCABULARY = 50_000
+KERNEL_ROWS = "1,192"  # of a token, and of a text
 
 
 class Subject(NamedTuple):
@@ -104,7 +105,8 @@ def kernel_figures(program: Path) -> list[Figure]:
         say(f"kernels skipped, {program.name} is not built")
         return []
     say("kernels")
-    rows = json.loads(subprocess.run([program, "--json"], stdout=subprocess.PIPE, check=True).stdout)
+    command = [program, "--json", "--isa", binding.isa_name(), "--rows", KERNEL_ROWS, "--rounds", "4"]
+    rows = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     found = []
     for row in rows:
         limit = (row["limit"]["name"], row["limit"]["value"]) if row["limit"] else None
