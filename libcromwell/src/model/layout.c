@@ -97,8 +97,9 @@ static void take_buffers(cw_session *s, uint32_t threads, cw_arena *arena) {
     input = most_size(input, (size_t)s->max_vision * cw_vision_token_size(config));
   }
   s->run.input = cw_q8_take(arena, 1, input);
-  s->run.middle = cw_q8_take(arena, CW_ROWS, mlp);
-  size_t scratch = most_size(cw_swiglu_scratch(), cw_attention_scratch(dim, group));
+  size_t middle = (size_t)CW_ROWS * mlp, grid = (size_t)CW_GRID_SIDE * CW_GRID_SIDE * config->vision.mlp;
+  s->run.middle = cw_q8_take(arena, 1, s->max_vision > 0 ? most_size(middle, grid) : middle);
+  size_t scratch = most_size(cw_mlp_scratch(), cw_attention_scratch(dim, group));
   s->run.scratch_size = (scratch + 15) / 16 * 16;
   s->run.scratch = cw_arena_take(arena, threads, s->run.scratch_size * sizeof(float));
   s->run.partials_size = (size_t)CW_PARTIAL_ROWS * (cw_head_padded(dim) + 2);

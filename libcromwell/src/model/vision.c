@@ -75,14 +75,17 @@ typedef struct {
   const cw_kernels *kernels;
   const float *in; /* [side, side, channels] */
   const cw_cnn_block *block;
-  float *out; /* [side / stride, side / stride, channels] */
+  float *out;   /* [side / stride, side / stride, channels] */
+  float *lines; /* [side / stride, channels]: sums over rows of cells */
   uint32_t side, stride, channels;
 } depthwise_job;
 
-/* A row of cells: convolution and silu. */
+/* A row of cells: convolution and silu, and their sum. */
 static void depthwise_row(const void *context, uint32_t row) {
   const depthwise_job *job = context;
   int side = (int)job->side, width = side / (int)job->stride;
+  float *line = job->lines + (size_t)row * job->channels;
+  memset(line, 0, job->channels * sizeof(float));
   for (int col = 0; col < width; col++) {
     const float *taps[9];
     for (int tap = 0; tap < 9; tap++) {
@@ -92,60 +95,50 @@ static void depthwise_row(const void *context, uint32_t row) {
     float *out = job->out + ((size_t)row * (size_t)width + (size_t)col) * job->channels;
     job->kernels->depthwise(taps, job->block->dw, job->block->dw_bias, job->channels, out);
     job->kernels->silu(out, job->channels);
+    for (size_t c = 0; c < job->channels; c++) line[c] += out[c];
   }
 }
 
-/* What a row of cells does to itself. */
 typedef struct {
-  const cw_kernels *kernels;
   float *x;
-  const float *gains; /* [channels] */
-  float *lines;       /* [rows, channels] */
+  const float *bias; /* [channels] */
   uint32_t channels, width;
-} row_of_cells;
+} bias_job;
 
 static void bias_row(const void *context, uint32_t row) {
-  const row_of_cells *job = context;
-  add_bias(job->x + (size_t)row * job->width * job->channels, job->width, job->gains, job->channels);
+  const bias_job *job = context;
+  add_bias(job->x + (size_t)row * job->width * job->channels, job->width, job->bias, job->channels);
 }
 
-static void gelu_row(const void *context, uint32_t row) {
-  const row_of_cells *job = context;
-  job->kernels->gelu(job->x + (size_t)row * job->width * job->channels, (size_t)job->width * job->channels);
-}
-
-/* The row's sum over its cells, to its line. */
-static void line_row(const void *context, uint32_t row) {
-  const row_of_cells *job = context;
-  const float *x = job->x + (size_t)row * job->width * job->channels;
-  float *line = job->lines + (size_t)row * job->channels;
-  memset(line, 0, job->channels * sizeof(float));
-  for (size_t cell = 0; cell < job->width; cell++, x += job->channels)
-    for (size_t c = 0; c < job->channels; c++) line[c] += x[c];
-}
-
-static void silu_row(const void *context, uint32_t row) {
-  const row_of_cells *job = context;
-  job->kernels->silu(job->x + (size_t)row * job->width * job->channels, (size_t)job->width * job->channels);
-}
+/* Cells times their gains, as the projection reads them: quantised to run->input, or in place. */
+typedef struct {
+  const cw_run *run;
+  float *x;
+  const float *gains; /* [channels] */
+  uint32_t channels, width;
+  int quantise;
+} gain_job;
 
 static void gain_row(const void *context, uint32_t row) {
-  const row_of_cells *job = context;
-  float *x = job->x + (size_t)row * job->width * job->channels;
-  for (size_t cell = 0; cell < job->width; cell++, x += job->channels)
-    for (size_t c = 0; c < job->channels; c++) x[c] *= job->gains[c];
+  const gain_job *job = context;
+  size_t channels = job->channels;
+  float *x = job->x + (size_t)row * job->width * channels;
+  for (size_t cell = 0; cell < job->width; cell++, x += channels) {
+    for (size_t c = 0; c < channels; c++) x[c] *= job->gains[c];
+    if (!job->quantise) continue;
+    cw_q8_room to = cw_q8_from(job->run->input, (size_t)row * job->width + cell, channels);
+    job->run->kernels->quantise(x, channels, CW_GROUP, to.q, to.scales, to.sums);
+  }
 }
 
-/* Squeeze and excitation: y *= sigmoid(silu(mean(y) w1 + b1) w2 + b2). The mean is taken row of cells by row of cells. */
-static void excite(cw_session *s, const cw_cnn_block *block, const cw_cnn_shape *shape, float *y, uint32_t side) {
+/* Squeeze and excitation: gains = sigmoid(silu(mean(y) w1 + b1) w2 + b2), from the sums of rows of cells that the convolution left. */
+static const float *excite(cw_session *s, const cw_cnn_block *block, const cw_cnn_shape *shape, uint32_t side) {
   const cw_run *run = &s->run;
   size_t E = shape->expanded, width = shape->expanded + shape->squeezed;
   float *mean = s->vision.squeeze, *gains = mean + width, *squeezed = mean + E;
-  row_of_cells rows = {.kernels = run->kernels, .x = y, .gains = gains, .lines = s->vision.lines, .channels = shape->expanded, .width = side};
-  cw_run_long_rows(run, side, line_row, &rows);
   memset(mean, 0, E * sizeof(float));
   for (size_t row = 0; row < side; row++)
-    for (size_t c = 0; c < E; c++) mean[c] += rows.lines[row * E + c];
+    for (size_t c = 0; c < E; c++) mean[c] += s->vision.lines[row * E + c];
   for (size_t c = 0; c < E; c++) mean[c] /= (float)(side * side);
   cw_matmul(run, 1, mean, &block->se_w1, squeezed, 0);
   add_bias(squeezed, 1, block->se_b1, shape->squeezed);
@@ -153,7 +146,7 @@ static void excite(cw_session *s, const cw_cnn_block *block, const cw_cnn_shape 
   cw_matmul(run, 1, squeezed, &block->se_w2, gains, 0);
   add_bias(gains, 1, block->se_b2, E);
   run->kernels->sigmoid(gains, E);
-  cw_run_long_rows(run, side, gain_row, &rows);
+  return gains;
 }
 
 /* One MBConv block over vision.x; vision.y is scratch. */
@@ -165,14 +158,20 @@ static void mbconv(cw_session *s, uint32_t index) {
   cw_cnn_shape shape = cw_config_cnn(config, index);
   uint32_t side = shape.side_in, out_side = side / shape.stride;
   cw_rms_rows(run, side * side, b->x, block->norm, config->norm_eps, shape.in, b->y);
-  cw_matmul(run, side * side, b->y, &block->expand, b->expanded, 0);
-  row_of_cells silu = {.kernels = run->kernels, .x = b->expanded, .channels = shape.expanded, .width = side};
-  cw_run_long_rows(run, side, silu_row, &silu);
-  depthwise_job depthwise = {.kernels = run->kernels, .in = b->expanded, .block = block, .out = b->depthwise,
+  cw_matmul_silu(run, side * side, b->y, &block->expand, b->expanded);
+  depthwise_job depthwise = {.kernels = run->kernels, .in = b->expanded, .block = block, .out = b->depthwise, .lines = b->lines,
                              .side = side, .stride = shape.stride, .channels = shape.expanded};
   cw_run_long_rows(run, out_side, depthwise_row, &depthwise);
-  excite(s, block, &shape, b->depthwise, out_side);
-  cw_matmul(run, out_side * out_side, b->depthwise, &block->project, b->x, shape.stride == 1 && shape.in == shape.out);
+  gain_job gain = {.run = run, .x = b->depthwise, .gains = excite(s, block, &shape, out_side), .channels = shape.expanded, .width = out_side,
+                   .quantise = block->project.format != CW_FORMAT_F32};
+  cw_run_long_rows(run, out_side, gain_row, &gain);
+  cw_product project = {.w = &block->project, .y = b->x};
+  cw_q8_rows excited = cw_q8_of(run->input);
+  int add = shape.stride == 1 && shape.in == shape.out;
+  if (gain.quantise)
+    cw_products_q8(run, out_side * out_side, &excited, &project, 1, add);
+  else
+    cw_products(run, out_side * out_side, b->depthwise, &project, 1, add);
   cw_trace(run, "vision.cnn", (int32_t)index, b->x, out_side * out_side, shape.out);
 }
 
@@ -214,10 +213,7 @@ static void vit_block(cw_session *s, uint32_t index) {
   cw_attend(run, b->q, b->h, config->vision.heads, b->windows, windows, GRID_CELLS / cells);
   cw_matmul(run, GRID_CELLS, b->h, &layer->wo, b->x, 1);
   cw_rms_rows(run, GRID_CELLS, b->x, layer->mlp_norm, config->norm_eps, P, b->h);
-  cw_matmul(run, GRID_CELLS, b->h, &layer->w1, b->gate, 0);
-  row_of_cells gelu = {.kernels = run->kernels, .x = b->gate, .channels = config->vision.mlp, .width = CW_GRID_SIDE};
-  cw_run_long_rows(run, CW_GRID_SIDE, gelu_row, &gelu);
-  cw_matmul(run, GRID_CELLS, b->gate, &layer->w2, b->x, 1);
+  cw_gelu_mlp(run, GRID_CELLS, b->h, &layer->w1, &layer->w2, b->gate, b->x);
   cw_trace(run, "vision.layers", (int32_t)index, b->x, GRID_CELLS, P);
 }
 
@@ -239,7 +235,7 @@ static void encode_tile(cw_session *s, const uint8_t *tile, uint32_t tile_row, u
   patch_job patches = {.tile = tile, .patches = b->y};
   cw_run_rows(run, STEM_CELLS, patch_row, &patches);
   cw_matmul(run, STEM_CELLS, b->y, &w->stem, b->x, 0);
-  row_of_cells bias = {.x = b->x, .gains = w->stem_bias, .channels = config->vision.stem_channels, .width = CW_STEM_SIDE};
+  bias_job bias = {.x = b->x, .bias = w->stem_bias, .channels = config->vision.stem_channels, .width = CW_STEM_SIDE};
   cw_run_long_rows(run, CW_STEM_SIDE, bias_row, &bias);
   cw_trace(run, "vision.stem", -1, b->x, STEM_CELLS, config->vision.stem_channels);
   for (uint32_t i = 0; i < CW_CNN_BLOCKS; i++) mbconv(s, i);

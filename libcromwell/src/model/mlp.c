@@ -1,22 +1,22 @@
-/* swiglu.c: the MLP of the text and fusion blocks. The two products of its first half meet in cache, 128 columns at a time, and
- * leave as int8 rows for the second. */
+/* mlp.c: the MLPs of the blocks. What the first half makes is activated in cache, 128 columns at a time, and leaves as int8 rows for
+ * the second half. */
 #include "model/products.h"
 
 enum { COLUMNS = CW_GROUP, COLUMN_PANELS = COLUMNS / CW_PANEL };
 
-size_t cw_swiglu_scratch(void) { return 2 * (size_t)CW_ROWS * COLUMNS; }
+size_t cw_mlp_scratch(void) { return 2 * (size_t)CW_ROWS * COLUMNS; }
 
 typedef struct {
   const cw_run *run;
   cw_input x;
-  const cw_matrix *gate, *up;
+  const cw_matrix *gate, *up; /* up: NULL for gelu(x gate) */
   int quantise; /* the middle goes to run->middle, else to `wide` */
   float *wide;  /* [rows, mlp] */
   cw_split split;
-} swiglu_job;
+} mlp_job;
 
-static void swiglu_chunk(void *context, uint32_t chunk, uint32_t worker) {
-  const swiglu_job *job = context;
+static void mlp_chunk(void *context, uint32_t chunk, uint32_t worker) {
+  const mlp_job *job = context;
   const cw_kernels *kernels = job->run->kernels;
   cw_piece piece = cw_split_piece(&job->split, chunk);
   size_t mlp = job->gate->outputs;
@@ -26,9 +26,12 @@ static void swiglu_chunk(void *context, uint32_t chunk, uint32_t worker) {
     size_t column = (size_t)panel * CW_PANEL, columns = mlp - column < COLUMNS ? mlp - column : COLUMNS;
     uint32_t panels = (uint32_t)((columns + CW_PANEL - 1) / CW_PANEL);
     cw_panels_times(kernels, &x, piece.rows, job->gate, panel, panels, gate, COLUMNS, 0);
-    cw_panels_times(kernels, &x, piece.rows, job->up, panel, panels, up, COLUMNS, 0);
+    if (job->up != NULL) cw_panels_times(kernels, &x, piece.rows, job->up, panel, panels, up, COLUMNS, 0);
     for (size_t r = 0; r < piece.rows; r++) {
-      kernels->silu_mul(gate + r * COLUMNS, up + r * COLUMNS, columns);
+      if (job->up != NULL)
+        kernels->silu_mul(gate + r * COLUMNS, up + r * COLUMNS, columns);
+      else
+        kernels->gelu(gate + r * COLUMNS, columns);
       if (job->quantise) {
         cw_q8_room out = cw_q8_from(job->run->middle, piece.row + r, mlp);
         kernels->quantise(gate + r * COLUMNS, columns, COLUMNS, out.q + column, out.scales + column / CW_GROUP, out.sums + column / CW_SUB);
@@ -39,17 +42,26 @@ static void swiglu_chunk(void *context, uint32_t chunk, uint32_t worker) {
   }
 }
 
-void cw_swiglu(const cw_run *run, uint32_t rows, const float *x, const cw_matrix *w_gate, const cw_matrix *w_up, const cw_matrix *w_down,
-               float *wide, float *y) {
+static void run_mlp(const cw_run *run, uint32_t rows, const float *x, const cw_matrix *w_gate, const cw_matrix *w_up, const cw_matrix *w_down,
+                    float *wide, float *y) {
   const cw_product first[2] = {{.w = w_gate}, {.w = w_up}}, second = {.w = w_down, .y = y};
-  swiglu_job job = {.run = run, .x = cw_input_quantised(run, rows, x, w_gate->depth, first, 2), .gate = w_gate, .up = w_up, .wide = wide};
-  job.quantise = w_down->format != CW_FORMAT_F32;
+  mlp_job job = {.run = run, .gate = w_gate, .up = w_up, .wide = wide, .quantise = w_down->format != CW_FORMAT_F32};
+  job.x = cw_input_quantised(run, rows, x, w_gate->depth, first, w_up == NULL ? 1 : 2);
   job.split = cw_split_work(run, rows, cw_matrix_panels(w_gate), COLUMN_PANELS);
-  cw_run_chunks(run, swiglu_chunk, &job, job.split.row_tiles * job.split.panel_chunks, 2.0 * rows * w_gate->outputs * w_gate->depth);
+  cw_run_chunks(run, mlp_chunk, &job, job.split.row_tiles * job.split.panel_chunks, 2.0 * rows * w_gate->outputs * w_gate->depth);
   if (job.quantise) {
     cw_q8_rows middle = cw_q8_of(run->middle);
     cw_products_q8(run, rows, &middle, &second, 1, 1);
   } else {
     cw_products(run, rows, wide, &second, 1, 1);
   }
+}
+
+void cw_swiglu(const cw_run *run, uint32_t rows, const float *x, const cw_matrix *w_gate, const cw_matrix *w_up, const cw_matrix *w_down,
+               float *wide, float *y) {
+  run_mlp(run, rows, x, w_gate, w_up, w_down, wide, y);
+}
+
+void cw_gelu_mlp(const cw_run *run, uint32_t rows, const float *x, const cw_matrix *w1, const cw_matrix *w2, float *wide, float *y) {
+  run_mlp(run, rows, x, w1, NULL, w2, wide, y);
 }
