@@ -79,7 +79,7 @@ typedef struct {
    *     s[p] = (float)dot * scale * key_scale[p], dot = the exact sum of q (key - 64)
    *     new = max(highest, s[0..seen)); a = exp2(highest - new); e[p] = exp2(s[p] - new), 0 from seen on
    *     total = fma(total, a, sum of e), the sum by lanes: t[j] = (e[j] + e[16+j]) + (e[32+j] + e[48+j]), then halves added: 8, 4, 2, 1
-   *     w[p] = e[p] * value_scale[p]; m = max w; i[p] = w[p] * (32767 / m) to the nearest even, exact sums o of i value
+   *     w[p] = e[p] * value_scale[p], 0 from seen on; m = max w; i[p] = w[p] * (32767 / m) to the nearest even, exact sums o of i value
    *     out = fma((float)o, m / 32767, out * a); where m < 1e-30: out = out * a                                              */
   void (*attend_q8)(const cw_q8_queries *queries, const cw_q8_block *block);
 

@@ -71,7 +71,8 @@ CW_INLINE void weigh(const cw_q8_queries *x, size_t row, const float *value_scal
   x->total[row] = __builtin_fmaf(x->total[row], before, sum_of(weight));
 #pragma GCC unroll 8
   for (int i = 0; i < EIGHTS; i++) {
-    weight[i] = _mm256_mul_ps(weight[i], _mm256_loadu_ps(value_scales + i * 8));
+    __m256 some = _mm256_cmp_ps(weight[i], _mm256_setzero_ps(), _CMP_NEQ_OQ); /* scales of positions not seen may be anything */
+    weight[i] = _mm256_and_ps(some, _mm256_mul_ps(weight[i], _mm256_loadu_ps(value_scales + i * 8)));
     most = _mm256_max_ps(weight[i], most);
   }
   float largest = most_of_eight(most);

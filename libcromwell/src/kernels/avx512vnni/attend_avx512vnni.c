@@ -135,7 +135,7 @@ INLINE void weigh(const int ALL, const cw_q8_queries *q, const batch *b, const c
     for (size_t p = 0; p < PARTS; p++) s[r][p] = exp2_sixteen(_mm512_sub_ps(s[r][p], top), seen[r][p]);
     sum[r] = _mm512_add_ps(_mm512_add_ps(s[r][0], s[r][1]), _mm512_add_ps(s[r][2], s[r][3]));
 #pragma GCC unroll 4
-    for (size_t p = 0; p < PARTS; p++) s[r][p] = _mm512_mul_ps(s[r][p], _mm512_loadu_ps(block->value_scales + p * 16));
+    for (size_t p = 0; p < PARTS; p++) s[r][p] = _mm512_mul_ps(s[r][p], _mm512_maskz_loadu_ps(seen[r][p], block->value_scales + p * 16));
     most[r] = _mm512_max_ps(_mm512_max_ps(s[r][0], s[r][1]), _mm512_max_ps(s[r][2], s[r][3]));
   }
   scatter(q->highest, b, now);

@@ -24,8 +24,8 @@ static float sum_of(const float e[CW_BLOCK]) {
 
 static void add_values(const cw_q8_queries *q, size_t r, const cw_q8_block *b, const float e[CW_BLOCK], float a) {
   float w[CW_BLOCK], most = 0.0f, *out = q->out + r * q->size;
-  for (int p = 0; p < CW_BLOCK; p++) {
-    w[p] = e[p] * b->value_scales[p];
+  for (size_t p = 0; p < CW_BLOCK; p++) {
+    w[p] = p < q->seen[r] ? e[p] * b->value_scales[p] : 0.0f; /* scales beyond may be anything */
     most = w[p] > most ? w[p] : most;
   }
   if (most < CW_TINY) {
