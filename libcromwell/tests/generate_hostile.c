@@ -9,7 +9,7 @@
 
 #include "cromwell.h"
 
-enum { BLOCKS = 2, TILE_SIZE = 256 * 256 * 3, HEADER_SIZE = 8 + 4 + 4 + 64 * 4, KINDS = 6 };
+enum { BLOCKS = 2, INTO = 64 + 8, WHOLE = 200, TILE_SIZE = 256 * 256 * 3, HEADER_SIZE = 8 + 4 + 4 + 64 * 4, KINDS = 6 };
 
 static const char *const KIND_NAMES[KINDS] = {"noise", "ones", "zeros", "odd floats", "sound with odd floats", "sound with flipped bits"};
 
@@ -59,6 +59,10 @@ static void make_hostile(uint8_t *block, const uint8_t *sound, size_t size, int 
   }
 }
 
+static void attach(cw_session *session, const int32_t *ids, uint8_t *const *blocks, size_t size) {
+  for (int i = 0; i < BLOCKS; i++) REQUIRE(cw_session_attach(session, ids + i * 64, blocks[i], size));
+}
+
 static cw_session *open_session(const cw_model *model, uint32_t max_tiles, int threads) {
   cw_session_options options = {.max_tokens = 260, .max_tiles = max_tiles, .threads = threads, .guidance = 1};
   cw_session *session = NULL;
@@ -104,16 +108,23 @@ static void live(const life *l) {
   cw_generate_request request = {.max_tokens = 8, .draft_ids = l->ids, .draft_count = 100};
   cw_status status = cw_generate(l->session, l->sampler, &request, out, &made);
   require(status == CW_OK || status == CW_E_ARGUMENT, "cw_generate", cw_status_text(status)); /* the latter for logits that are NaN */
-  REQUIRE(cw_session_rewind(l->session, 64 + 9)); /* into a hostile block, which is copied */
+  REQUIRE(cw_session_rewind(l->session, INTO)); /* into a hostile block, which is copied */
   REQUIRE(cw_session_feed(l->session, l->ids, 150));
   REQUIRE(cw_session_logits(l->session, &logits));
   REQUIRE(cw_session_rewind(l->session, 0));
 }
 
-/* Logits after the 200 ids, fed from nothing. */
-static void feed_afresh(const life *l, float *out) {
+/* Makes the session's own copy of the second block, hostile from INTO + 1 on; leaves the session rewound to nothing. */
+static void copy_second(const life *l) {
+  REQUIRE(cw_session_rewind(l->session, INTO));
+  REQUIRE(cw_session_feed(l->session, l->ids, 1));
+  REQUIRE(cw_session_rewind(l->session, 0));
+}
+
+/* Logits after the first `count` ids, fed from nothing. */
+static void feed_afresh(const life *l, uint32_t count, float *out) {
   const float *logits;
-  REQUIRE(cw_session_feed(l->session, l->ids, 200));
+  REQUIRE(cw_session_feed(l->session, l->ids, count));
   REQUIRE(cw_session_logits(l->session, &logits));
   memcpy(out, logits, l->info->vocab_size * sizeof(float));
   REQUIRE(cw_session_rewind(l->session, 0));
@@ -131,8 +142,8 @@ int main(int argc, char **argv) {
   REQUIRE(cw_model_open(argv[1], &model, NULL));
   cw_model_info info;
   cw_model_describe(model, &info);
-  int32_t ids[200];
-  for (int i = 0; i < 200; i++) ids[i] = 30 + i * 37 % 200;
+  int32_t ids[WHOLE];
+  for (int i = 0; i < WHOLE; i++) ids[i] = 30 + i * 37 % 200;
 
   cw_session *source = open_session(model, 0, threads);
   REQUIRE(cw_session_feed(source, ids, BLOCKS * 64));
@@ -142,30 +153,36 @@ int main(int argc, char **argv) {
     if ((hostile[i] = aligned_alloc(64, size)) == NULL) return 1; /* apart, so that a read beyond one shows */
   uint8_t *tiles = calloc(1, TILE_SIZE);
   float *joint = malloc((size_t)260 * info.joint_size * sizeof *joint);
-  float *want = malloc(info.vocab_size * sizeof *want), *got = malloc(info.vocab_size * sizeof *got);
-  if (tiles == NULL || joint == NULL || want == NULL || got == NULL) return 1;
+  float *want = malloc(info.vocab_size * sizeof *want), *early = malloc(info.vocab_size * sizeof *early);
+  float *got = malloc(info.vocab_size * sizeof *got);
+  if (tiles == NULL || joint == NULL || want == NULL || early == NULL || got == NULL) return 1;
   cw_sampling sampling = {.temperature = 0.8f, .top_k = 40, .top_p = 0.9f, .min_p = 0.01f, .repetition_penalty = 1.1f, .seed = 3};
   cw_sampler *sampler = NULL;
   REQUIRE(cw_sampler_open(info.vocab_size, 1u << 20, &sampling, &sampler, NULL));
   life l = {.session = open_session(model, (uint32_t)max_tiles, threads), .other = open_session(model, 0, 1), .sampler = sampler,
             .info = &info, .ids = ids, .tiles = max_tiles > 0 ? tiles : NULL,
             .image = cw_tokenizer_special(cw_model_tokenizer(model), "<IMAGE>"), .joint = joint};
-  feed_afresh(&l, want);
+  feed_afresh(&l, WHOLE, want);
+  feed_afresh(&l, INTO + 1, early);
   for (int round = 0; round < rounds; round++)
     for (int kind = 0; kind < KINDS; kind++) {
       for (int i = 0; i < BLOCKS; i++) {
         const void *sound;
         REQUIRE(cw_session_block(source, (uint32_t)i, &sound));
         make_hostile(hostile[i], sound, size, kind);
-        REQUIRE(cw_session_attach(l.session, ids + i * 64, hostile[i], size));
       }
+      attach(l.session, ids, hostile, size);
       live(&l);
-      feed_afresh(&l, got);
+      feed_afresh(&l, WHOLE, got);
       require(memcmp(want, got, info.vocab_size * sizeof *want) == 0, KIND_NAMES[kind], "left something behind");
+      attach(l.session, ids, hostile, size);
+      copy_second(&l);
+      feed_afresh(&l, INTO + 1, got); /* an odd number of positions: the next one, hostile, makes a pair with the last */
+      require(memcmp(early, got, info.vocab_size * sizeof *early) == 0, KIND_NAMES[kind], "left something behind its end");
     }
   for (int kind = 0; kind < KINDS; kind++) printf("%s: %d times\n", KIND_NAMES[kind], rounds);
   for (int i = 0; i < BLOCKS; i++) free(hostile[i]);
-  free(tiles), free(joint), free(want), free(got);
+  free(tiles), free(joint), free(want), free(early), free(got);
   cw_sampler_close(sampler);
   cw_session_close(l.other);
   cw_session_close(l.session);

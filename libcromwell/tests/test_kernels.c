@@ -99,7 +99,7 @@ static cw_q8_block take_block(size_t size, size_t filled, int form) {
     if (position >= filled) keys[i] = (uint8_t)(next() >> 40);
     values[i] = (int8_t)(form == 2 ? 0 : form == 1 ? (next() >> 40 & 1 ? 127 : -127) : (int)below(255) - 127);
   }
-  for (size_t p = filled; p < CW_BLOCK; p++) key_scales[p] = NAN, value_scales[p] = 0.0f;
+  for (size_t p = filled; p < CW_BLOCK; p++) key_scales[p] = value_scales[p] = NAN;
   return (cw_q8_block){keys, key_scales, values, value_scales};
 }
 
