@@ -1,7 +1,7 @@
 /* layout.c: what memory a session needs, and where in its arena. */
 #include "model/session.h"
 
-enum { ROPE_STEP = 256 /* positions whose rotations are computed at a time, when the text first reaches them */ };
+enum { ROPE_STEP = 256 /* positions whose rotations are computed at a time, when a token among them is first fed */ };
 
 static uint32_t most(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
@@ -70,8 +70,10 @@ static void take_text(cw_session *s, cw_arena *arena) {
   s->ar = take_stack(s, arena, &config->ar, layout->ar, layout->ar_layer);
   uint32_t positions = (s->max_tokens + ROPE_STEP - 1) / ROPE_STEP * ROPE_STEP;
   s->rope_language = take_rope(arena, head_dim(&config->language), positions);
-  s->rope_jepa = take_rope(arena, head_dim(&config->jepa), positions);
-  s->rope_ar = take_rope(arena, head_dim(&config->ar), positions);
+  int same_jepa = head_dim(&config->jepa) == head_dim(&config->language), same_ar = head_dim(&config->ar) == head_dim(&config->language);
+  s->rope_jepa = same_jepa ? s->rope_language : take_rope(arena, head_dim(&config->jepa), positions);
+  s->rope_ar = same_ar ? s->rope_language : take_rope(arena, head_dim(&config->ar), positions);
+  s->rope_filled = cw_arena_take(arena, positions / ROPE_STEP, 1);
 }
 
 /* Buffers of rows, what products read and what workers need. */
@@ -113,12 +115,13 @@ void cw_session_take(cw_session *s, uint32_t threads, cw_arena *arena) {
   take_buffers(s, threads, arena);
 }
 
-void cw_session_fill_rope(cw_session *s, uint32_t end) {
-  while (s->rope_filled < end) {
-    uint32_t first = s->rope_filled, next = first + ROPE_STEP;
-    cw_rope_fill(&s->rope_language, first, next, s->model->config.rope_base);
-    cw_rope_fill(&s->rope_jepa, first, next, s->model->config.rope_base);
-    cw_rope_fill(&s->rope_ar, first, next, s->model->config.rope_base);
-    s->rope_filled = next;
+void cw_session_fill_rope(cw_session *s, uint32_t first, uint32_t end) {
+  for (uint32_t step = first / ROPE_STEP; step * ROPE_STEP < end; step++) {
+    if (s->rope_filled[step]) continue;
+    uint32_t from = step * ROPE_STEP, to = from + ROPE_STEP;
+    cw_rope_fill(&s->rope_language, from, to, s->model->config.rope_base);
+    if (s->rope_jepa.cosine != s->rope_language.cosine) cw_rope_fill(&s->rope_jepa, from, to, s->model->config.rope_base);
+    if (s->rope_ar.cosine != s->rope_language.cosine) cw_rope_fill(&s->rope_ar, from, to, s->model->config.rope_base);
+    s->rope_filled[step] = 1;
   }
 }

@@ -80,7 +80,7 @@ cw_status cw_session_feed(cw_session *s, const int32_t *ids, size_t count) {
   CW_TRY(check_feed(s, ids, count));
   if (count == 0) return CW_OK;
   take_ids(s, ids, count);
-  cw_session_fill_rope(s, s->length + (uint32_t)count);
+  cw_session_fill_rope(s, s->length, s->length + (uint32_t)count);
   for (size_t done = 0; done < count;) {
     cw_feed feed = {.session = s, .position = s->length, .rows = count - done < CW_ROWS ? (uint32_t)(count - done) : CW_ROWS};
     cw_text_forward(s, &feed, 1);
@@ -106,7 +106,7 @@ cw_status cw_session_feed_each(cw_session *const *sessions, const int32_t *ids, 
   if (count == 0) return CW_OK;
   if (end > sessions[0]->max_tokens) return CW_E_CAPACITY; /* whose tables and buffers are used */
   for (uint32_t i = 0; i < count; i++) take_ids(sessions[i], &ids[i], 1);
-  cw_session_fill_rope(sessions[0], end);
+  for (uint32_t i = 0; i < count; i++) cw_session_fill_rope(sessions[0], sessions[i]->length, sessions[i]->length + 1);
   cw_text_forward(sessions[0], feeds, count);
   for (uint32_t i = 0; i < count; i++) sessions[i]->length++;
   return CW_OK;

@@ -64,7 +64,7 @@ struct cw_session {
   float *vision_x;                    /* [max vision tokens, J]: the image being fed */
 
   cw_rope rope_language, rope_jepa, rope_ar; /* parts with equal head sizes share tables */
-  uint32_t rope_filled;
+  uint8_t *rope_filled; /* which steps of the tables are there */
   cw_buffers buffers;
   cw_vision_buffers vision;
   float *logits; /* [CW_LOGIT_ROWS, vocab] */
@@ -93,8 +93,8 @@ cw_cache cw_cache_take(cw_arena *arena, uint32_t heads, uint32_t head_dim, int q
 
 /* Room for everything: lays the session out over an arena, a measuring one first. */
 void cw_session_take(cw_session *session, uint32_t threads, cw_arena *arena);
-/* Rotation tables up to position end-1. */
-void cw_session_fill_rope(cw_session *session, uint32_t end);
+/* Rotation tables of positions first .. end-1. */
+void cw_session_fill_rope(cw_session *session, uint32_t first, uint32_t end);
 /* Makes blocks of positions first .. end-1 the session's own, and their headers right. */
 void cw_session_write(cw_session *session, uint32_t first, uint32_t end);
 /* The session becomes what `from`, of the same model and guidance, is: tokens that both begin with stay, states of others are copied.
