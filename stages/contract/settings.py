@@ -183,7 +183,7 @@ def print_config(flags: Mapping[str, Any]) -> None:
 _OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "model": ("--model", {"metavar": "FILE", "help": "model pack to use instead of the installed one"}),
     "threads": ("--threads", {"metavar": "N", "help": "threads; 0 is one a physical core; never changes a result"}),
-    "isa": ("--isa", {"metavar": "NAME", "help": "instruction set: scalar or avx2 instead of the best there is"}),
+    "isa": ("--isa", {"metavar": "NAME", "help": "instruction set: scalar, avx2 or avx512vnni instead of the best there is"}),
     "cache": ("--cache/--no-cache", {"default": None, "help": "use the cache of states and results, or leave it alone"}),
 }
 
