@@ -237,7 +237,7 @@ def test_a_damaged_pack_is_refused_without_a_leak(sanitized, pack, tmp_path):
 def test_wrong_numbers_in_a_pack_stay_wrong_numbers(sanitized, pack, isas, tmp_path):
     """Opening does not read what the tensors hold: whatever it is, the sanitizers have nothing to say."""
     data, generator = bytearray(pack.read_bytes()), random.Random(7)
-    _kind, offset, size, _sum = export.SECTION.unpack_from(data, export.HEADER.size + 8 + 3 * export.SECTION.size)
+    _kind, _zero, offset, size, _sum = export.SECTION.unpack_from(data, export.HEADER.size + 8 + 3 * export.SECTION.size)
     first = offset + size  # of the tensors, or of the zeros before
     noise = data[:first] + generator.randbytes(len(data) - first)
     for at in range(first, len(data), 4):
