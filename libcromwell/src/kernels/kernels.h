@@ -87,10 +87,10 @@ typedef struct {
   void (*rms)(const float *x, const float *weight, float eps, size_t size, float *y);
 
   void (*exp)(float *x, size_t size);                      /* exp(x), 0 below CW_EXP_MIN (-inf included); x <= CW_EXP_MAX */
-  void (*silu)(float *x, size_t size);                     /* x sigmoid(x) */
+  void (*silu)(float *x, size_t size);                     /* x sigmoid(x) = x / (1 + exp(-x)) */
   void (*silu_mul)(float *x, const float *y, size_t size); /* silu(x) y */
   void (*gelu)(float *x, size_t size);                     /* tanh form: 0.5 x (1 + tanh(0.7978845608 (x + 0.044715 x^3))) */
-  void (*sigmoid)(float *x, size_t size);
+  void (*sigmoid)(float *x, size_t size);                  /* 1 / (1 + exp(-x)) */
   void (*softcap)(float *x, size_t size, float cap); /* cap tanh(x / cap) */
 
   /* One pixel of a 3x3 depthwise convolution: y[c] = bias[c] + sum over taps of tap[c] weight[tap, c]; taps outside are NULL. */
@@ -123,6 +123,17 @@ extern const cw_kernels cw_kernels_scalar, cw_kernels_avx2, cw_kernels_avx512vnn
 #define CW_EXP2_C4 0.00961812910762847716f
 #define CW_EXP2_C5 0.00133335581464284434f
 #define CW_EXP2_C6 0.000154035303933816099f
+/* 1 + exp(-x) of sigmoid, silu and gelu, for x clamped to CW_SIGMOID_MIN..CW_SIGMOID_MAX: -x = n ln2 - g with n the nearest integer, and
+ * exp(-g) = 1 - g + C2 g^2 + .. + C5 g^5, the coefficients with the least largest error, 1.1e-7 relative. One float does for ln2: it is
+ * 2e-9 off, and |n| at most 127. The rounding constant adds 127 to n, so that its low bits, shifted, are 2^n. */
+#define CW_SIGMOID_MIN -88.0f
+#define CW_SIGMOID_MAX 87.0f
+#define CW_SIGMOID_ROUND 12583039.0f /* 1.5 * 2^23 + 127 */
+#define CW_LN2 0.693147180559945309f
+#define CW_SIGMOID_C2 0.499992311f
+#define CW_SIGMOID_C3 -0.166671156883f
+#define CW_SIGMOID_C4 0.041890330613f
+#define CW_SIGMOID_C5 -0.008312501013f
 #define CW_GELU_SLOPE 1.5957691216f /* 2 * 0.7978845608, as 0.5 (1 + tanh u) = sigmoid(2u) */
 #define CW_GELU_CUBE 0.044715f
 #define CW_TINY 1e-30f /* groups whose largest magnitude is below it count as zero */

@@ -52,10 +52,22 @@ static inline __m256 exp2_eight(__m256 x) {
   return _mm256_and_ps(_mm256_mul_ps(p, power), _mm256_cmp_ps(x, all(CW_EXP2_MIN), _CMP_GE_OQ));
 }
 
-static inline __m256 sigmoid_eight(__m256 x) {
-  __m256 negative = _mm256_xor_ps(x, all(-0.0f));
-  return _mm256_div_ps(all(1.0f), _mm256_add_ps(all(1.0f), exp_eight(negative)));
+/* 1 + exp(-x), as kernels.h describes. */
+static inline __m256 one_plus_exp(__m256 x) {
+  x = _mm256_max_ps(x, all(CW_SIGMOID_MIN));
+  x = _mm256_min_ps(x, all(CW_SIGMOID_MAX));
+  __m256 shifted = _mm256_fmadd_ps(x, all(-CW_LOG2E), all(CW_SIGMOID_ROUND));
+  __m256 g = _mm256_fmadd_ps(_mm256_sub_ps(shifted, all(CW_SIGMOID_ROUND)), all(CW_LN2), x);
+  __m256 p = _mm256_fmadd_ps(all(CW_SIGMOID_C5), g, all(CW_SIGMOID_C4));
+  p = _mm256_fmadd_ps(p, g, all(CW_SIGMOID_C3));
+  p = _mm256_fmadd_ps(p, g, all(CW_SIGMOID_C2));
+  p = _mm256_fmadd_ps(p, g, all(-1.0f));
+  p = _mm256_fmadd_ps(p, g, all(1.0f));
+  __m256 power = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(shifted), 23));
+  return _mm256_fmadd_ps(p, power, all(1.0f));
 }
+
+static inline __m256 silu_eight(__m256 x) { return _mm256_div_ps(x, one_plus_exp(x)); }
 
 static inline __m256 tanh_eight(__m256 x) {
   __m256 twice = _mm256_add_ps(x, x);

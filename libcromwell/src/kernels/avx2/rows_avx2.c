@@ -48,12 +48,10 @@ void cw_rms_avx2(const float *x, const float *weight, float eps, size_t size, fl
   }
 }
 
-static inline __m256 silu_eight(__m256 x) { return _mm256_mul_ps(x, sigmoid_eight(x)); }
-
 static inline __m256 gelu_eight(__m256 x) {
   __m256 cube = _mm256_mul_ps(_mm256_mul_ps(x, x), x);
   __m256 inner = _mm256_mul_ps(all(CW_GELU_SLOPE), _mm256_fmadd_ps(cube, all(CW_GELU_CUBE), x));
-  return _mm256_mul_ps(x, sigmoid_eight(inner));
+  return _mm256_div_ps(x, one_plus_exp(inner));
 }
 
 /* x[i] = EIGHT(x[i]) over a row, with `value` the eight at hand. */
@@ -83,7 +81,7 @@ void cw_silu_mul_avx2(float *x, const float *y, size_t size) {
 
 void cw_gelu_avx2(float *x, size_t size) { OVER_ROW(gelu_eight(value)) }
 
-void cw_sigmoid_avx2(float *x, size_t size) { OVER_ROW(sigmoid_eight(value)) }
+void cw_sigmoid_avx2(float *x, size_t size) { OVER_ROW(_mm256_div_ps(all(1.0f), one_plus_exp(value))) }
 
 void cw_softcap_avx2(float *x, size_t size, float cap) {
   OVER_ROW(_mm256_mul_ps(all(cap), tanh_eight(_mm256_div_ps(value, all(cap)))))

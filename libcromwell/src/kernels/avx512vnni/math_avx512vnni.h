@@ -32,10 +32,22 @@ static inline __m512 exp_sixteen(__m512 x) {
   return _mm512_fmadd_ps(q, power, power);
 }
 
-static inline __m512 sigmoid_sixteen(__m512 x) {
-  __m512 negative = _mm512_xor_ps(x, all(-0.0f));
-  return _mm512_div_ps(all(1.0f), _mm512_add_ps(all(1.0f), exp_sixteen(negative)));
+/* 1 + exp(-x), as kernels.h describes. */
+static inline __m512 one_plus_exp(__m512 x) {
+  x = _mm512_max_ps(x, all(CW_SIGMOID_MIN));
+  x = _mm512_min_ps(x, all(CW_SIGMOID_MAX));
+  __m512 shifted = _mm512_fmadd_ps(x, all(-CW_LOG2E), all(CW_SIGMOID_ROUND));
+  __m512 g = _mm512_fmadd_ps(_mm512_sub_ps(shifted, all(CW_SIGMOID_ROUND)), all(CW_LN2), x);
+  __m512 p = _mm512_fmadd_ps(all(CW_SIGMOID_C5), g, all(CW_SIGMOID_C4));
+  p = _mm512_fmadd_ps(p, g, all(CW_SIGMOID_C3));
+  p = _mm512_fmadd_ps(p, g, all(CW_SIGMOID_C2));
+  p = _mm512_fmadd_ps(p, g, all(-1.0f));
+  p = _mm512_fmadd_ps(p, g, all(1.0f));
+  __m512 power = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(shifted), 23));
+  return _mm512_fmadd_ps(p, power, all(1.0f));
 }
+
+static inline __m512 silu_sixteen(__m512 x) { return _mm512_div_ps(x, one_plus_exp(x)); }
 
 static inline __m512 tanh_sixteen(__m512 x) {
   __m512 twice = _mm512_add_ps(x, x);

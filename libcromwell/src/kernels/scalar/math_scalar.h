@@ -61,7 +61,24 @@ static inline float bfloat_one(uint16_t half) {
   return value;
 }
 
-static inline float sigmoid_one(float x) { return 1.0f / (1.0f + exp_one(-x)); }
+/* 1 + exp(-x), as kernels.h describes. */
+static inline float one_plus_exp(float x) {
+  x = x > CW_SIGMOID_MIN ? x : CW_SIGMOID_MIN;
+  x = x < CW_SIGMOID_MAX ? x : CW_SIGMOID_MAX;
+  float shifted = fmaf(x, -CW_LOG2E, CW_SIGMOID_ROUND);
+  float g = fmaf(shifted - CW_SIGMOID_ROUND, CW_LN2, x);
+  float p = fmaf(CW_SIGMOID_C5, g, CW_SIGMOID_C4);
+  p = fmaf(p, g, CW_SIGMOID_C3);
+  p = fmaf(p, g, CW_SIGMOID_C2);
+  p = fmaf(p, g, -1.0f);
+  p = fmaf(p, g, 1.0f);
+  uint32_t bits;
+  memcpy(&bits, &shifted, sizeof bits);
+  bits <<= 23;
+  float power;
+  memcpy(&power, &bits, sizeof power);
+  return fmaf(p, power, 1.0f);
+}
 
 /* tanh(x) = e / (e + 2) with e = exp(2x) - 1: accurate near 0, where exp alone would cancel. */
 static inline float tanh_one(float x) {

@@ -40,22 +40,22 @@ void cw_exp_scalar(float *x, size_t size) {
 }
 
 void cw_silu_scalar(float *x, size_t size) {
-  for (size_t i = 0; i < size; i++) x[i] = x[i] * sigmoid_one(x[i]);
+  for (size_t i = 0; i < size; i++) x[i] = x[i] / one_plus_exp(x[i]);
 }
 
 void cw_silu_mul_scalar(float *x, const float *y, size_t size) {
-  for (size_t i = 0; i < size; i++) x[i] = x[i] * sigmoid_one(x[i]) * y[i];
+  for (size_t i = 0; i < size; i++) x[i] = x[i] / one_plus_exp(x[i]) * y[i];
 }
 
 void cw_gelu_scalar(float *x, size_t size) {
   for (size_t i = 0; i < size; i++) {
     float cube = x[i] * x[i] * x[i];
-    x[i] = x[i] * sigmoid_one(CW_GELU_SLOPE * fmaf(cube, CW_GELU_CUBE, x[i]));
+    x[i] = x[i] / one_plus_exp(CW_GELU_SLOPE * fmaf(cube, CW_GELU_CUBE, x[i]));
   }
 }
 
 void cw_sigmoid_scalar(float *x, size_t size) {
-  for (size_t i = 0; i < size; i++) x[i] = sigmoid_one(x[i]);
+  for (size_t i = 0; i < size; i++) x[i] = 1.0f / one_plus_exp(x[i]);
 }
 
 void cw_softcap_scalar(float *x, size_t size, float cap) {
