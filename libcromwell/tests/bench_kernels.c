@@ -159,11 +159,18 @@ enum { MOST_DEPTH = 4096, MOST_OUTPUTS = 50000 };
 static float *rows_f32, *other_f32, *result;
 static cw_q8_rows rows_q8; /* filled for a depth by fill_rows */
 
-static void fill_rows(size_t depth) {
-  size_t groups = (depth + CW_GROUP - 1) / CW_GROUP, subs = depth / CW_SUB;
-  for (size_t r = 0; r < MOST_ROWS; r++)
-    cw_kernels_scalar.quantise(rows_f32 + r * depth, depth, CW_GROUP, (int8_t *)rows_q8.q + r * depth, (float *)rows_q8.scales + r * groups,
-                               (int32_t *)rows_q8.sums + r * subs);
+/* As `rows` rows see it that are all there are, or, for attention, dense. */
+static void fill_rows(size_t rows, size_t depth, size_t group) {
+  const size_t groups = (depth + group - 1) / group;
+  int32_t sums[MOST_DEPTH / CW_SUB];
+  rows_q8.stride = rows;
+  for (size_t r = 0; r < rows; r++)
+    for (size_t g = 0; g < groups; g++) {
+      const size_t count = depth - g * group < group ? depth - g * group : group;
+      cw_kernels_scalar.quantise(rows_f32 + r * depth + g * group, count, group, (int8_t *)rows_q8.q + (g * rows + r) * group,
+                                 (float *)rows_q8.scales + g * rows + r, sums);
+      for (size_t s = 0; s < count / CW_SUB; s++) ((int32_t *)rows_q8.sums)[(g * (group / CW_SUB) + s) * rows + r] = sums[s];
+    }
 }
 
 static void take_rows(void) {
@@ -406,7 +413,7 @@ static void bench(const shape *s, int threads) {
   }
   m.memory = memory;
   if (bounded) fill(&m);
-  if (is_product && format_of(s->name) != 32) fill_rows(s->depth);
+  if (is_product && format_of(s->name) != 32) fill_rows(s->rows, s->depth, CW_GROUP);
   double operations = 2.0 * (double)s->rows * (double)s->depth * (double)s->outputs; /* of a run by all threads */
   if (strcmp(s->name, "attend_q8") == 0) operations *= 2 * CW_BLOCK;
 
@@ -496,7 +503,7 @@ static void bench_all(void) {
       for (int cached = 0; cached < 2; cached++) {
         shape s = {"attend_q8", "", cached || QUERIES[i] > 8 ? "" : "dram", size, BLOCKS, 0};
         if (cached && QUERIES[i] > 8) continue;
-        if (asked(wanted.kernels, wanted.kernel_count, s.name)) fill_rows(size);
+        if (asked(wanted.kernels, wanted.kernel_count, s.name)) fill_rows(MOST_ROWS, size, size);
         bench_threads(&s, s.name, QUERIES[i]);
       }
   for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) bench_threads(&ROWS[i], ROWS[i].name, (int)ROWS[i].rows);

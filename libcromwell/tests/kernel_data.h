@@ -102,22 +102,22 @@ typedef enum { MIXED, MOST, LEAST, EXTREMES, ZEROS, KIND_COUNT } kind;
 /* Activations: all values; all 127; all -127; either; zero groups among others. Scales of zero groups are zero, as quantise makes them. */
 static inline cw_q8_rows take_rows(size_t rows, size_t depth, kind of) {
   size_t groups = (depth + CW_GROUP - 1) / CW_GROUP;
-  int8_t *q = take(rows * depth);
-  float *scales = take_floats(rows * groups, 0.001f, 0.1f);
-  int32_t *sums = take(rows * (depth / CW_SUB) * sizeof *sums);
+  size_t stride = rows + below(3);
+  int8_t *q = take(stride * groups * CW_GROUP);
+  float *scales = take_floats(stride * groups, 0.1f, 10.0f);
+  int32_t *sums = take(stride * (depth / CW_SUB) * sizeof *sums);
+  for (size_t i = 0; i < stride * groups; i++) scales[i] = cw_q8_scale(scales[i]);
   for (size_t r = 0; r < rows; r++)
     for (size_t k = 0; k < depth; k++) {
       int value = (int)below(255) - 127;
       if (of == MOST || of == LEAST) value = (of == MOST) == (r % 2 == 0) ? 127 : -127;
       if (of == EXTREMES) value = next() >> 40 & 1 ? 127 : -127;
-      if (of == ZEROS && (k / CW_GROUP + r) % 3 != 0) value = 0, scales[r * groups + k / CW_GROUP] = 0.0f;
-      q[r * depth + k] = (int8_t)value;
+      if (of == ZEROS && (k / CW_GROUP + r) % 3 != 0) value = 0, scales[k / CW_GROUP * stride + r] = 0.0f;
+      q[(k / CW_GROUP * stride + r) * CW_GROUP + k % CW_GROUP] = (int8_t)value;
+      int32_t *sum = &sums[k / CW_SUB * stride + r];
+      *sum = (k % CW_SUB == 0 ? 0 : *sum) + value;
     }
-  for (size_t i = 0; i < rows * (depth / CW_SUB); i++) {
-    sums[i] = 0;
-    for (size_t k = 0; k < CW_SUB; k++) sums[i] += q[i * CW_SUB + k];
-  }
-  return (cw_q8_rows){q, scales, sums};
+  return (cw_q8_rows){q, scales, sums, stride};
 }
 
 /* A quantised matrix as plain integers, for packing: whole[n, k] of q8; nibble and multiplier of q4. */

@@ -71,7 +71,7 @@ static void test_products_q(int four) {
         for (size_t k = 0; k < DEPTH; k++) {
           size_t g = k / CW_GROUP;
           double scale = value_of(scales[(n / CW_PANEL * GROUPS + g) * CW_PANEL + n % CW_PANEL]);
-          double term = (double)x.q[r * DEPTH + k] * x.scales[r * GROUPS + g] * plain[n][k] * scale;
+          double term = (double)x.q[(g * x.stride + r) * CW_GROUP + k % CW_GROUP] * x.scales[g * x.stride + r] * plain[n][k] * scale;
           want += term, size += fabs(term);
         }
         near("y", (double)n, y[r][n], want, 3 * GROUPS * EPS * size);
@@ -88,7 +88,7 @@ static void test_quantise(void) {
   static int32_t sums[DEPTH / CW_SUB];
   for (int k = 0; k < DEPTH; k++) x[k] = k / GROUP == 1 ? uniform(-1e-31f, 1e-31f) : uniform(-4, 4);
   K->quantise(x, DEPTH, GROUP, q, scales, sums);
-  for (int k = 0; k < DEPTH; k++) near("q times scale", k, (double)q[k] * scales[k / GROUP], x[k], 0.5001 * scales[k / GROUP] + 1e-31);
+  for (int k = 0; k < DEPTH; k++) near("q times scale", k, (double)q[k] * scales[k / GROUP], x[k], (0.5 + 127 * 5e-7) * scales[k / GROUP] + 1e-31);
   for (int g = 0; g < 3; g++) {
     int most = 0;
     for (int k = g * GROUP; k < DEPTH && k < (g + 1) * GROUP; k++) most = abs(q[k]) > most ? abs(q[k]) : most;

@@ -21,11 +21,13 @@ enum {
   CW_BLOCK = 64   /* positions of cached keys and values that are attended at once */
 };
 
-/* Rows of activations: x[r, k] ~ q[r, k] * scales[r, k / 128]; rows are dense. */
+/* Rows of activations: x[r, k] ~ q * scale of its group. What all rows have of one group stands together, so that a tile of rows is one
+ * piece of memory whatever the depth: rows a multiple of some KiB apart would share a few sets of the cache. */
 typedef struct {
-  const int8_t *q;      /* [rows, depth] */
-  const float *scales;  /* [rows, ceil(depth / 128)] */
-  const int32_t *sums;  /* [rows, depth / 32]: sums of 32 q */
+  const int8_t *q;      /* [ceil(depth / 128)][stride][128]: q[k / 128][r][k % 128] */
+  const float *scales;  /* [ceil(depth / 128)][stride]; of at most 22 significant bits: see cw_q8_scale */
+  const int32_t *sums;  /* [depth / 32][stride]: sums of 32 q */
+  size_t stride;        /* rows there are, of which a product may take some */
 } cw_q8_rows;
 
 /* Consecutive panels of a quantised matrix. w[n, k] of output n = 16 p + j:
@@ -72,7 +74,8 @@ typedef struct {
   void (*product_q4)(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, float *y, size_t y_stride, int add);
 
   /* Quantises one row in groups of `group` (a multiple of 32): m = max |x| of the group; below 1e-30 q = 0 and scale = 0, else
-   * q = x * (127 / m) to the nearest even, scale = m / 127. sums: [depth / 32]. depth is a multiple of 32. */
+   * q = x * (127 / m) to the nearest even, scale = m / 127 without its last two bits. q: [depth], sums: [depth / 32]. depth is a
+   * multiple of 32. */
   void (*quantise)(const float *x, size_t depth, size_t group, int8_t *q, float *scales, int32_t *sums);
 
   /* One block of attention. For a row with seen > 0:
@@ -139,5 +142,17 @@ extern const cw_kernels cw_kernels_scalar, cw_kernels_avx2, cw_kernels_avx512vnn
 #define CW_TINY 1e-30f /* groups whose largest magnitude is below it count as zero */
 #define CW_Q8_MOST 127.0f
 #define CW_Q16_MOST 32767.0f
+
+/* The scale of a group with the largest magnitude m. Without its last two bits its product with CW_ROUND = 3 * 2^22 is exact. So an integer
+ * sum that starts at the bits of CW_ROUND is itself the float CW_ROUND + sum (|sum| < 2^22: 128 * 64 * 127 fits), and one multiply-add
+ * with scale and -CW_ROUND * scale gives (float)sum * scale, rounded once. */
+static inline float cw_q8_scale(float m) {
+  union {
+    float value;
+    uint32_t bits;
+  } scale = {.value = m / CW_Q8_MOST};
+  scale.bits &= ~(uint32_t)3;
+  return scale.value;
+}
 
 #endif

@@ -7,27 +7,27 @@
 
 static size_t aligned(size_t size) { return (size + 63) / 64 * 64; }
 
-static size_t groups_of(size_t depth) { return (depth + CW_GROUP - 1) / CW_GROUP; }
-
 static size_t rows_bytes(size_t depth, int quantised) {
   if (!quantised) return aligned(CW_BLOCK * depth * sizeof(float));
-  return CW_BLOCK * (depth + groups_of(depth) * sizeof(float));
+  return CW_BLOCK * (depth + cw_q8_groups(depth) * sizeof(float));
 }
 
 void cw_block_put_row(uint8_t *block, size_t offset, uint32_t place, const cw_kernels *kernels, const float *x, size_t depth) {
   int32_t sums[8192 / CW_SUB]; /* of the largest hidden size of a configuration */
   float *scales = (float *)(block + offset + CW_BLOCK * depth);
-  kernels->quantise(x, depth, CW_GROUP, (int8_t *)block + offset + place * depth, scales + place * groups_of(depth), sums);
+  kernels->quantise(x, depth, CW_GROUP, (int8_t *)block + offset + place * depth, scales + place * cw_q8_groups(depth), sums);
 }
 
-void cw_block_take_rows(const uint8_t *block, size_t offset, uint32_t place, uint32_t count, size_t depth, cw_q8_room room) {
-  size_t groups = groups_of(depth);
-  memcpy(room.q, block + offset + place * depth, count * depth);
-  memcpy(room.scales, block + offset + CW_BLOCK * depth + place * groups * sizeof(float), count * groups * sizeof(float));
-  for (size_t i = 0; i < count * depth / CW_SUB; i++) {
+void cw_block_take_row(const uint8_t *block, size_t offset, uint32_t place, size_t depth, cw_q8_room room, size_t row) {
+  const int8_t *q = (const int8_t *)block + offset + place * depth;
+  const float *scales = (const float *)(block + offset + CW_BLOCK * depth) + place * cw_q8_groups(depth);
+  for (size_t g = 0; g < cw_q8_groups(depth); g++) room.scales[g * room.stride + row] = scales[g];
+  for (size_t k = 0; k < depth; k += CW_SUB) {
+    int8_t *to = room.q + (k / CW_GROUP * room.stride + row) * CW_GROUP + k % CW_GROUP;
+    memcpy(to, q + k, CW_SUB);
     int32_t sum = 0;
-    for (size_t k = 0; k < CW_SUB; k++) sum += room.q[i * CW_SUB + k];
-    room.sums[i] = sum;
+    for (size_t i = 0; i < CW_SUB; i++) sum += to[i];
+    room.sums[k / CW_SUB * room.stride + row] = sum;
   }
 }
 

@@ -33,7 +33,7 @@ cw_block_layout cw_block_layout_of(const cw_config *config, const cw_weights *we
 static inline float *cw_block_floats(uint8_t *block, size_t offset) { return (float *)(block + offset); }
 /* Quantises x[depth] to row `place` of the quantised rows at `offset`. */
 void cw_block_put_row(uint8_t *block, size_t offset, uint32_t place, const cw_kernels *kernels, const float *x, size_t depth);
-/* Copies `count` of these rows to the beginning of `room` for products, with the sums, which follow from them. */
-void cw_block_take_rows(const uint8_t *block, size_t offset, uint32_t place, uint32_t count, size_t depth, cw_q8_room room);
+/* Copies this row to row `row` of a room for products, with the sums, which follow from it. */
+void cw_block_take_row(const uint8_t *block, size_t offset, uint32_t place, size_t depth, cw_q8_room room, size_t row);
 
 #endif

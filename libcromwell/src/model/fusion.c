@@ -92,8 +92,9 @@ static void text_keys(cw_session *s, uint32_t index, const cw_fusion_layer *laye
   for (uint32_t at = 0; at < s->length; at += CW_BLOCK) {
     uint32_t rows = s->length - at < CW_BLOCK ? s->length - at : CW_BLOCK;
     if (layout->text_quantised) {
-      cw_q8_rows text = cw_q8_of(s->run.input);
-      cw_block_take_rows(s->blocks[at / CW_BLOCK], offset, 0, rows, J, s->run.input);
+      cw_q8_room room = cw_q8_shaped(s->run.input, rows);
+      cw_q8_rows text = cw_q8_of(room);
+      for (uint32_t row = 0; row < rows; row++) cw_block_take_row(s->blocks[at / CW_BLOCK], offset, row, J, room, row);
       cw_products_q8(&s->run, rows, &text, products, 2, 0);
     } else {
       cw_products(&s->run, rows, cw_block_floats(s->blocks[at / CW_BLOCK], offset), products, 2, 0);

@@ -93,14 +93,14 @@ static void take_buffers(cw_session *s, uint32_t threads, cw_arena *arena) {
   s->buffers.f = cw_arena_take(arena, CW_ROWS, J * sizeof(float));
   s->buffers.wide = cw_arena_take(arena, CW_ROWS, mlp * sizeof(float));
 
-  size_t input = (size_t)CW_ROWS * most(wide, mlp);
+  size_t input = CW_ROWS * cw_q8_groups(most(wide, mlp)); /* in groups of quantised numbers */
   if (s->max_vision > 0) {
     input = most_size(input, cw_vision_input(config));
-    input = most_size(input, (size_t)s->max_vision * cw_vision_token_size(config));
+    input = most_size(input, s->max_vision * cw_q8_groups(cw_vision_token_size(config)));
   }
-  s->run.input = cw_q8_take(arena, 1, input);
-  size_t middle = (size_t)CW_ROWS * mlp, grid = (size_t)CW_GRID_SIDE * CW_GRID_SIDE * config->vision.mlp;
-  s->run.middle = cw_q8_take(arena, 1, s->max_vision > 0 ? most_size(middle, grid) : middle);
+  s->run.input = cw_q8_take(arena, input);
+  size_t middle = CW_ROWS * cw_q8_groups(mlp), grid = CW_GRID_SIDE * CW_GRID_SIDE * cw_q8_groups(config->vision.mlp);
+  s->run.middle = cw_q8_take(arena, s->max_vision > 0 ? most_size(middle, grid) : middle);
   size_t scratch = most_size(cw_mlp_scratch(), cw_attention_scratch(dim, group));
   s->run.scratch_size = (scratch + 15) / 16 * 16;
   s->run.scratch = cw_arena_take(arena, threads, s->run.scratch_size * sizeof(float));

@@ -3,8 +3,8 @@
 
 #include "model/session.h"
 
-/* Copies the head's input of one token to row `row` of what products read. */
-static void gather(const cw_session *host, const cw_session *s, uint32_t position, uint32_t row) {
+/* Copies the head's input of one token to row `row` of the `rows` that products read. */
+static void gather(const cw_session *host, const cw_session *s, uint32_t position, uint32_t row, uint32_t rows) {
   uint32_t A = s->model->config.ar.hidden, place = position % CW_BLOCK;
   uint8_t *block = s->blocks[position / CW_BLOCK];
   size_t offset = s->model->layout.last;
@@ -12,13 +12,13 @@ static void gather(const cw_session *host, const cw_session *s, uint32_t positio
     memcpy(host->buffers.h + (size_t)row * A, cw_block_floats(block, offset) + (size_t)place * A, A * sizeof(float));
     return;
   }
-  cw_block_take_rows(block, offset, place, 1, A, cw_q8_from(host->run.input, row, A));
+  cw_block_take_row(block, offset, place, A, cw_q8_shaped(host->run.input, rows), row);
 }
 
 static void compute(cw_session *host, uint32_t rows, const float **logits) {
   const cw_config *config = &host->model->config;
   cw_product head = {.w = &host->model->weights.head, .y = host->logits};
-  cw_q8_rows input = cw_q8_of(host->run.input);
+  cw_q8_rows input = cw_q8_of(cw_q8_shaped(host->run.input, rows));
   if (host->model->layout.last_quantised)
     cw_products_q8(&host->run, rows, &input, &head, 1, 0);
   else
@@ -30,7 +30,7 @@ static void compute(cw_session *host, uint32_t rows, const float **logits) {
 
 cw_status cw_session_logits_rows(cw_session *s, uint32_t count, const float **logits) {
   if (s == NULL || logits == NULL || count < 1 || count > CW_LOGIT_ROWS || count > s->length) return CW_E_ARGUMENT;
-  for (uint32_t i = 0; i < count; i++) gather(s, s, s->length - count + i, i);
+  for (uint32_t i = 0; i < count; i++) gather(s, s, s->length - count + i, i, count);
   compute(s, count, logits);
   return CW_OK;
 }
@@ -41,7 +41,7 @@ cw_status cw_session_logits_each(cw_session *const *sessions, uint32_t count, co
   if (sessions == NULL || logits == NULL || count < 1 || count > CW_LOGIT_ROWS) return CW_E_ARGUMENT;
   for (uint32_t i = 0; i < count; i++)
     if (sessions[i] == NULL || sessions[i]->model != sessions[0]->model || sessions[i]->length == 0) return CW_E_ARGUMENT;
-  for (uint32_t i = 0; i < count; i++) gather(sessions[0], sessions[i], sessions[i]->length - 1, i);
+  for (uint32_t i = 0; i < count; i++) gather(sessions[0], sessions[i], sessions[i]->length - 1, i, count);
   compute(sessions[0], count, logits);
   return CW_OK;
 }

@@ -10,8 +10,9 @@ typedef struct {
   const cw_run *run;
   cw_input x;
   const cw_matrix *gate, *up; /* up: NULL for gelu(x gate) */
-  int quantise; /* the middle goes to run->middle, else to `wide` */
-  float *wide;  /* [rows, mlp] */
+  int quantise; /* the middle goes to `middle`, else to `wide` */
+  cw_q8_room middle;
+  float *wide; /* [rows, mlp] */
   cw_split split;
 } mlp_job;
 
@@ -33,8 +34,7 @@ static void mlp_chunk(void *context, uint32_t chunk, uint32_t worker) {
       else
         kernels->gelu(gate + r * COLUMNS, columns);
       if (job->quantise) {
-        cw_q8_room out = cw_q8_from(job->run->middle, piece.row + r, mlp);
-        kernels->quantise(gate + r * COLUMNS, columns, COLUMNS, out.q + column, out.scales + column / CW_GROUP, out.sums + column / CW_SUB);
+        cw_q8_put(kernels, job->middle, piece.row + r, column / COLUMNS, gate + r * COLUMNS, columns);
       } else {
         for (size_t i = 0; i < columns; i++) job->wide[(piece.row + r) * mlp + column + i] = gate[r * COLUMNS + i];
       }
@@ -45,12 +45,13 @@ static void mlp_chunk(void *context, uint32_t chunk, uint32_t worker) {
 static void run_mlp(const cw_run *run, uint32_t rows, const float *x, const cw_matrix *w_gate, const cw_matrix *w_up, const cw_matrix *w_down,
                     float *wide, float *y) {
   const cw_product first[2] = {{.w = w_gate}, {.w = w_up}}, second = {.w = w_down, .y = y};
-  mlp_job job = {.run = run, .gate = w_gate, .up = w_up, .wide = wide, .quantise = w_down->format != CW_FORMAT_F32};
+  mlp_job job = {.run = run, .gate = w_gate, .up = w_up, .wide = wide, .quantise = w_down->format != CW_FORMAT_F32,
+                 .middle = cw_q8_shaped(run->middle, rows)};
   job.x = cw_input_quantised(run, rows, x, w_gate->depth, first, w_up == NULL ? 1 : 2);
   job.split = cw_split_work(run, rows, cw_matrix_panels(w_gate), COLUMN_PANELS);
   cw_run_chunks(run, mlp_chunk, &job, job.split.row_tiles * job.split.panel_chunks, 2.0 * rows * w_gate->outputs * w_gate->depth);
   if (job.quantise) {
-    cw_q8_rows middle = cw_q8_of(run->middle);
+    cw_q8_rows middle = cw_q8_of(job.middle);
     cw_products_q8(run, rows, &middle, &second, 1, 1);
   } else {
     cw_products(run, rows, wide, &second, 1, 1);

@@ -2,6 +2,8 @@
  * the number of threads nor of rows changes a bit. */
 #include "model/products.h"
 
+#include <string.h>
+
 /* Below this many multiply-adds, a few microseconds of one core, waking another costs more than it brings. */
 static const double WORTH_SHARING = 1e5;
 
@@ -12,19 +14,29 @@ void cw_run_chunks(const cw_run *run, cw_chunk_fn chunk_fn, void *job, uint32_t 
     cw_pool_run(run->pool, chunk_fn, job, count);
 }
 
-cw_q8_room cw_q8_take(cw_arena *arena, size_t rows, size_t depth) {
-  cw_q8_room room;
-  room.q = cw_arena_take(arena, rows, depth);
-  room.scales = cw_arena_take(arena, rows, (depth + CW_SUB - 1) / CW_SUB * sizeof(float)); /* enough for short rows too */
-  room.sums = cw_arena_take(arena, rows, (depth + CW_SUB - 1) / CW_SUB * sizeof(int32_t));
+cw_q8_room cw_q8_take(cw_arena *arena, size_t groups) {
+  cw_q8_room room = {0};
+  room.q = cw_arena_take(arena, groups, CW_GROUP);
+  room.scales = cw_arena_take(arena, groups, sizeof(float));
+  room.sums = cw_arena_take(arena, groups, CW_GROUP / CW_SUB * sizeof(int32_t));
   return room;
 }
 
-cw_q8_room cw_q8_from(cw_q8_room room, size_t first, size_t depth) {
-  room.q += first * depth;
-  room.scales += first * ((depth + CW_GROUP - 1) / CW_GROUP);
-  room.sums += first * (depth / CW_SUB);
-  return room;
+void cw_q8_put(const cw_kernels *kernels, cw_q8_room room, size_t row, size_t first, const float *x, size_t count) {
+  enum { AT_ONCE = 8 }; /* groups: a kernel's work on several overlaps */
+  int8_t q[AT_ONCE * CW_GROUP];
+  float scales[AT_ONCE];
+  int32_t sums[AT_ONCE * CW_GROUP / CW_SUB];
+  for (size_t k = 0; k < count; k += sizeof q) {
+    const size_t some = count - k < sizeof q ? count - k : sizeof q;
+    kernels->quantise(x + k, some, CW_GROUP, q, scales, sums);
+    for (size_t i = 0; i < some; i += CW_GROUP) {
+      const size_t group = first + (k + i) / CW_GROUP, at = group * room.stride + row, length = some - i < CW_GROUP ? some - i : CW_GROUP;
+      memcpy(room.q + at * CW_GROUP, q + i, length);
+      room.scales[at] = scales[i / CW_GROUP];
+      for (size_t s = 0; s < length / CW_SUB; s++) room.sums[(group * (CW_GROUP / CW_SUB) + s) * room.stride + row] = sums[i / CW_SUB + s];
+    }
+  }
 }
 
 typedef struct {
@@ -36,13 +48,13 @@ typedef struct {
 
 static void quantise_row(const void *context, uint32_t row) {
   const quantise_job *job = context;
-  cw_q8_room out = cw_q8_from(job->out, row, job->depth);
-  job->kernels->quantise(job->x + (size_t)row * job->depth, job->depth, CW_GROUP, out.q, out.scales, out.sums);
+  cw_q8_put(job->kernels, job->out, row, 0, job->x + (size_t)row * job->depth, job->depth);
 }
 
-void cw_quantise_rows(const cw_run *run, uint32_t rows, const float *x, uint32_t depth, cw_q8_room out) {
-  quantise_job job = {.kernels = run->kernels, .x = x, .out = out, .depth = depth};
+cw_q8_rows cw_quantise_rows(const cw_run *run, uint32_t rows, const float *x, uint32_t depth, cw_q8_room out) {
+  quantise_job job = {.kernels = run->kernels, .x = x, .out = cw_q8_shaped(out, rows), .depth = depth};
   cw_run_rows(run, rows, quantise_row, &job);
+  return cw_q8_of(job.out);
 }
 
 void cw_panels_times(const cw_kernels *kernels, const cw_input *x, uint32_t rows, const cw_matrix *w, uint32_t first, uint32_t count,
@@ -66,20 +78,14 @@ void cw_panels_times(const cw_kernels *kernels, const cw_input *x, uint32_t rows
 
 cw_input cw_input_from(const cw_input *x, size_t row, size_t depth) {
   cw_input from = {.f32 = x->f32 == NULL ? NULL : x->f32 + row * depth};
-  if (x->q8.q == NULL) return from;
-  from.q8.q = x->q8.q + row * depth;
-  from.q8.scales = x->q8.scales + row * ((depth + CW_GROUP - 1) / CW_GROUP);
-  from.q8.sums = x->q8.sums + row * (depth / CW_SUB);
+  if (x->q8.q != NULL) from.q8 = (cw_q8_rows){x->q8.q + row * CW_GROUP, x->q8.scales + row, x->q8.sums + row, x->q8.stride};
   return from;
 }
 
 cw_input cw_input_quantised(const cw_run *run, uint32_t rows, const float *x, uint32_t depth, const cw_product *products, uint32_t count) {
   cw_input input = {.f32 = x};
   for (uint32_t i = 0; i < count && input.q8.q == NULL; i++)
-    if (products[i].w->format != CW_FORMAT_F32) {
-      cw_quantise_rows(run, rows, x, depth, run->input);
-      input.q8 = cw_q8_of(run->input);
-    }
+    if (products[i].w->format != CW_FORMAT_F32) input.q8 = cw_quantise_rows(run, rows, x, depth, run->input);
   return input;
 }
 

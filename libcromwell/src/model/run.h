@@ -9,11 +9,12 @@
 
 enum { CW_ROWS = 192 /* rows computed at once: bounds activations whatever the length of a text */ };
 
-/* Room for quantised rows (kernels.h). */
+/* Room for quantised rows (cw_q8_rows); `stride` rows of the depth at hand, as many as fit. */
 typedef struct {
   int8_t *q;
   float *scales;
   int32_t *sums;
+  size_t stride;
 } cw_q8_room;
 
 typedef struct {
@@ -41,13 +42,17 @@ void cw_run_rows(const cw_run *run, uint32_t rows, cw_row_fn row_fn, const void 
 /* The same for rows that are each worth sharing out. */
 void cw_run_long_rows(const cw_run *run, uint32_t rows, cw_row_fn row_fn, const void *context);
 
-/* Room for `rows` rows of `depth` numbers, or for shorter ones, as many numbers in all. */
-cw_q8_room cw_q8_take(cw_arena *arena, size_t rows, size_t depth);
-static inline cw_q8_rows cw_q8_of(cw_q8_room room) { return (cw_q8_rows){.q = room.q, .scales = room.scales, .sums = room.sums}; }
-/* Rows from `first` on. */
-cw_q8_room cw_q8_from(cw_q8_room room, size_t first, size_t depth);
-/* Quantises dense rows x[rows, depth], depth a multiple of 32, in groups of 128. */
-void cw_quantise_rows(const cw_run *run, uint32_t rows, const float *x, uint32_t depth, cw_q8_room out);
+/* Groups of 128 of a row: what it takes in a room. */
+static inline size_t cw_q8_groups(size_t depth) { return (depth + CW_GROUP - 1) / CW_GROUP; }
+/* Room for `groups` groups, whichever rows they belong to. */
+cw_q8_room cw_q8_take(cw_arena *arena, size_t groups);
+/* The same room for `rows` rows. */
+static inline cw_q8_room cw_q8_shaped(cw_q8_room room, size_t rows) { return room.stride = rows, room; }
+static inline cw_q8_rows cw_q8_of(cw_q8_room room) { return (cw_q8_rows){room.q, room.scales, room.sums, room.stride}; }
+/* Quantises x[count], count a multiple of 32, to row `row`, from its group `first` on. */
+void cw_q8_put(const cw_kernels *kernels, cw_q8_room room, size_t row, size_t first, const float *x, size_t count);
+/* Quantises dense rows x[rows, depth], depth a multiple of 32; `out` is shaped for them. */
+cw_q8_rows cw_quantise_rows(const cw_run *run, uint32_t rows, const float *x, uint32_t depth, cw_q8_room out);
 
 /* y[rows, outputs] (+)= x[rows, depth] w^T */
 typedef struct {

@@ -7,6 +7,8 @@ enum { STEM_CELLS = CW_STEM_SIDE * CW_STEM_SIDE, GRID_CELLS = CW_GRID_SIDE * CW_
 
 static uint32_t most(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
+static size_t most_size(size_t a, size_t b) { return a > b ? a : b; }
+
 /* A window's cells stand in the cache from a new block on. */
 static uint32_t window_stride(uint32_t cells) { return (cells + CW_BLOCK - 1) / CW_BLOCK * CW_BLOCK; }
 
@@ -38,14 +40,13 @@ void cw_vision_take(cw_vision_buffers *buffers, const cw_config *config, int qua
 }
 
 size_t cw_vision_input(const cw_config *config) {
-  size_t size = (size_t)GRID_CELLS * most(config->vision.hidden, config->vision.mlp);
+  size_t groups = GRID_CELLS * cw_q8_groups(most(config->vision.hidden, config->vision.mlp));
   for (uint32_t i = 0; i < CW_CNN_BLOCKS; i++) {
     cw_cnn_shape shape = cw_config_cnn(config, i);
-    size_t in = (size_t)shape.side_in * shape.side_in * shape.in, out = (size_t)shape.side_in * shape.side_in / (shape.stride * shape.stride) * shape.expanded;
-    size = in > size ? in : size;
-    size = out > size ? out : size;
+    size_t cells = (size_t)shape.side_in * shape.side_in, cells_out = cells / (shape.stride * shape.stride);
+    groups = most_size(groups, most_size(cells * cw_q8_groups(shape.in), cells_out * cw_q8_groups(shape.expanded)));
   }
-  return size;
+  return groups;
 }
 
 /* One 4x4 patch of normalised bytes: [ky, kx, channel]. */
@@ -126,8 +127,7 @@ static void gain_row(const void *context, uint32_t row) {
   for (size_t cell = 0; cell < job->width; cell++, x += channels) {
     for (size_t c = 0; c < channels; c++) x[c] *= job->gains[c];
     if (!job->quantise) continue;
-    cw_q8_room to = cw_q8_from(job->run->input, (size_t)row * job->width + cell, channels);
-    job->run->kernels->quantise(x, channels, CW_GROUP, to.q, to.scales, to.sums);
+    cw_q8_put(job->run->kernels, cw_q8_shaped(job->run->input, (size_t)job->width * job->width), (size_t)row * job->width + cell, 0, x, channels);
   }
 }
 
@@ -166,7 +166,7 @@ static void mbconv(cw_session *s, uint32_t index) {
                    .quantise = block->project.format != CW_FORMAT_F32};
   cw_run_long_rows(run, out_side, gain_row, &gain);
   cw_product project = {.w = &block->project, .y = b->x};
-  cw_q8_rows excited = cw_q8_of(run->input);
+  cw_q8_rows excited = cw_q8_of(cw_q8_shaped(run->input, out_side * out_side));
   int add = shape.stride == 1 && shape.in == shape.out;
   if (gain.quantise)
     cw_products_q8(run, out_side * out_side, &excited, &project, 1, add);

@@ -60,12 +60,12 @@ CW_INLINE float most_of_eight(__m256 values) {
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
-/* Sum of `count` (1..4) sums of 32 q. */
-CW_INLINE int32_t group_sum(const int32_t *sums, size_t count) {
+/* Sum of `count` (1..4) sums of 32 q, `stride` apart. */
+CW_INLINE int32_t group_sum(const int32_t *sums, size_t stride, size_t count) {
   int32_t sum = sums[0];
-  if (count > 1) sum += sums[1];
-  if (count > 2) sum += sums[2];
-  if (count > 3) sum += sums[3];
+  if (count > 1) sum += sums[stride];
+  if (count > 2) sum += sums[2 * stride];
+  if (count > 3) sum += sums[3 * stride];
   return sum;
 }
 

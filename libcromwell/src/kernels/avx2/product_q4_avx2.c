@@ -57,19 +57,19 @@ CW_INLINE void finish(const __m256i dot[2], __m256 scale, const uint16_t *scales
 }
 
 /* Up to four rows: nibbles go from memory to the products. */
-CW_INLINE void few(const int rows, const cw_q8_rows *x, size_t depth, const piece *w, float *y, size_t y_stride, int fresh) {
+CW_INLINE void few(const int rows, const cw_q8_rows *x, const piece *w, float *y, size_t y_stride, int fresh) {
   const __m256i nibble = _mm256_set1_epi8(15);
-  const size_t groups = (depth + CW_GROUP - 1) / CW_GROUP, subs = depth / CW_SUB;
+  const size_t of_group = w->start / CW_GROUP * x->stride;
   __m256i dot[CW_TILE_ROWS * 2];
 #pragma GCC unroll 8
   for (int i = 0; i < rows * 2; i++) dot[i] = _mm256_setzero_si256();
   for (size_t s = 0; s < w->length / CW_SUB; s++) {
-    const int8_t *q = x->q + w->start + s * CW_SUB;
+    const int8_t *q = x->q + of_group * CW_GROUP + s * CW_SUB;
     const uint8_t *weights = w->weights + s * (CW_SUB * CW_PANEL / 2);
     __m256i sum[CW_TILE_ROWS * 2];
 #pragma GCC unroll 4
     for (size_t r = 0; r < (size_t)rows; r++)
-      sum[r * 2] = sum[r * 2 + 1] = _mm256_set1_epi16((int16_t)(-4 * x->sums[r * subs + w->start / CW_SUB + s]));
+      sum[r * 2] = sum[r * 2 + 1] = _mm256_set1_epi16((int16_t)(-4 * x->sums[(w->start / CW_SUB + s) * x->stride + r]));
 #pragma GCC unroll 4
     for (size_t line = 0; line < LINES; line++) {
       _mm_prefetch((const char *)(weights + line * 64 + w->ahead), _MM_HINT_T0);
@@ -79,7 +79,7 @@ CW_INLINE void few(const int rows, const cw_q8_rows *x, size_t depth, const piec
         __m256i high = _mm256_and_si256(_mm256_srli_epi16(load_bytes(weights + line * 64 + 32), shift), nibble);
 #pragma GCC unroll 4
         for (size_t r = 0; r < (size_t)rows; r++) {
-          __m256i four = broadcast_four(q + r * depth + line * 8 + (size_t)shift);
+          __m256i four = broadcast_four(q + r * CW_GROUP + line * 8 + (size_t)shift);
           add_short(&sum[r * 2], low, four);
           add_short(&sum[r * 2 + 1], high, four);
         }
@@ -91,7 +91,7 @@ CW_INLINE void few(const int rows, const cw_q8_rows *x, size_t depth, const piec
   }
 #pragma GCC unroll 4
   for (size_t r = 0; r < (size_t)rows; r++)
-    finish(dot + r * 2, _mm256_set1_ps(x->scales[r * groups + w->start / CW_GROUP]), w->scales, y + r * y_stride, w->width, fresh);
+    finish(dot + r * 2, _mm256_set1_ps(x->scales[of_group + r]), w->scales, y + r * y_stride, w->width, fresh);
 }
 
 /* A group of a panel, taken apart: nibbles as bytes in the layout of int8 panels. */
@@ -121,25 +121,25 @@ static void take_apart(const piece *w, apart *out) {
 }
 
 /* One to four rows from row r on. */
-CW_INLINE void tile(const int rows, const cw_q8_rows *x, size_t r, size_t depth, const piece *w, const apart *a, float *y, size_t y_stride,
+CW_INLINE void tile(const int rows, const cw_q8_rows *x, size_t r, const piece *w, const apart *a, float *y, size_t y_stride,
                     int fresh) {
-  const size_t groups = (depth + CW_GROUP - 1) / CW_GROUP, subs = depth / CW_SUB;
+  const size_t of_group = w->start / CW_GROUP * x->stride + r;
   __m256i dot[CW_TILE_ROWS * 2];
 #pragma GCC unroll 8
   for (int i = 0; i < rows * 2; i++) dot[i] = _mm256_setzero_si256();
   for (size_t s = 0; s < w->length / CW_SUB; s++) {
-    const int8_t *q = x->q + r * depth + w->start + s * CW_SUB;
+    const int8_t *q = x->q + of_group * CW_GROUP + s * CW_SUB;
     const uint8_t *nibbles = a->nibbles + s * (CW_SUB * CW_PANEL);
     __m256i sum[CW_TILE_ROWS * 2];
 #pragma GCC unroll 4
     for (size_t i = 0; i < (size_t)rows; i++)
-      sum[i * 2] = sum[i * 2 + 1] = _mm256_set1_epi16((int16_t)(-4 * x->sums[(r + i) * subs + w->start / CW_SUB + s]));
+      sum[i * 2] = sum[i * 2 + 1] = _mm256_set1_epi16((int16_t)(-4 * x->sums[(w->start / CW_SUB + s) * x->stride + r + i]));
 #pragma GCC unroll 8
     for (size_t k = 0; k < CW_SUB; k += 4) {
       __m256i low = load_bytes(nibbles + k * CW_PANEL), high = load_bytes(nibbles + k * CW_PANEL + 32);
 #pragma GCC unroll 4
       for (size_t i = 0; i < (size_t)rows; i++) {
-        __m256i four = broadcast_four(q + i * depth + k);
+        __m256i four = broadcast_four(q + i * CW_GROUP + k);
         add_short(&sum[i * 2], low, four);
         add_short(&sum[i * 2 + 1], high, four);
       }
@@ -150,20 +150,20 @@ CW_INLINE void tile(const int rows, const cw_q8_rows *x, size_t r, size_t depth,
   }
 #pragma GCC unroll 4
   for (size_t i = 0; i < (size_t)rows; i++)
-    finish(dot + i * 2, _mm256_set1_ps(x->scales[(r + i) * groups + w->start / CW_GROUP]), w->scales, y + i * y_stride, w->width, fresh);
+    finish(dot + i * 2, _mm256_set1_ps(x->scales[of_group + i]), w->scales, y + i * y_stride, w->width, fresh);
 }
 
 /* Five rows and more, split evenly into tiles. */
-static void many(const cw_q8_rows *x, size_t rows, size_t depth, const piece *w, float *y, size_t y_stride, int fresh) {
+static void many(const cw_q8_rows *x, size_t rows, const piece *w, float *y, size_t y_stride, int fresh) {
   size_t tiles = (rows + CW_TILE_ROWS - 1) / CW_TILE_ROWS;
   apart a;
   take_apart(w, &a);
   for (size_t t = 0; t < tiles; t++) {
     size_t r = rows * t / tiles, count = rows * (t + 1) / tiles - r;
     float *at = y + r * y_stride;
-    if (count == 2) tile(2, x, r, depth, w, &a, at, y_stride, fresh);
-    else if (count == 3) tile(3, x, r, depth, w, &a, at, y_stride, fresh);
-    else tile(4, x, r, depth, w, &a, at, y_stride, fresh);
+    if (count == 2) tile(2, x, r, w, &a, at, y_stride, fresh);
+    else if (count == 3) tile(3, x, r, w, &a, at, y_stride, fresh);
+    else tile(4, x, r, w, &a, at, y_stride, fresh);
   }
 }
 
@@ -182,10 +182,10 @@ void cw_product_q4_avx2(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, 
                      (g + 1 < groups ? CW_GROUP : BESIDE * depth - start) * CW_PANEL / 2};
         float *at = y + p * CW_PANEL;
         int fresh = !add && g == 0;
-        if (rows == 1) few(1, x, depth, &one, at, y_stride, fresh);
-        else if (rows == 2) few(2, x, depth, &one, at, y_stride, fresh);
-        else if (rows == 3) few(3, x, depth, &one, at, y_stride, fresh);
-        else if (rows == 4) few(4, x, depth, &one, at, y_stride, fresh);
-        else many(x, rows, depth, &one, at, y_stride, fresh);
+        if (rows == 1) few(1, x, &one, at, y_stride, fresh);
+        else if (rows == 2) few(2, x, &one, at, y_stride, fresh);
+        else if (rows == 3) few(3, x, &one, at, y_stride, fresh);
+        else if (rows == 4) few(4, x, &one, at, y_stride, fresh);
+        else many(x, rows, &one, at, y_stride, fresh);
       }
 }

@@ -47,24 +47,24 @@ CW_INLINE void finish(const __m256i dot[2], __m256 scale, __m256 low, __m256 hig
 }
 
 /* `rows` rows from row r on, one group; `whole` says that it has 128 numbers and that all outputs are wanted. */
-CW_INLINE void tile(const int rows, const int whole, const cw_q8_rows *x, size_t r, const group *g, size_t depth, const int ask, float *y,
+CW_INLINE void tile(const int rows, const int whole, const cw_q8_rows *x, size_t r, const group *g, const int ask, float *y,
                     size_t y_stride, int fresh) {
-  const size_t groups = (depth + CW_GROUP - 1) / CW_GROUP;
   const size_t length = whole ? CW_GROUP : g->length;
-  const int8_t *q = x->q + r * depth + g->start;
+  const size_t of_group = g->start / CW_GROUP * x->stride + r;
+  const int8_t *q = x->q + of_group * CW_GROUP;
   __m256i offset[CW_TILE_ROWS];
   __m256 scale[CW_TILE_ROWS];
 #pragma GCC unroll 4
   for (size_t i = 0; i < (size_t)rows; i++) {
-    int32_t sum = group_sum(x->sums + ((r + i) * depth + g->start) / CW_SUB, length / CW_SUB);
+    int32_t sum = group_sum(x->sums + g->start / CW_SUB * x->stride + r + i, x->stride, length / CW_SUB);
     offset[i] = _mm256_set1_epi32(-CW_OFFSET * sum);
-    scale[i] = _mm256_set1_ps(x->scales[(r + i) * groups + g->start / CW_GROUP]);
+    scale[i] = _mm256_set1_ps(x->scales[of_group + i]);
   }
   for (size_t p = 0; p < g->panels; p++) {
     __m256i dot[CW_TILE_ROWS * 2];
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++) dot[i * 2] = dot[i * 2 + 1] = offset[i];
-    dots(rows, q, depth, g->weights + p * g->stride, length, ask, g->ahead, dot);
+    dots(rows, q, CW_GROUP, g->weights + p * g->stride, length, ask, g->ahead, dot);
     const uint16_t *scales = g->scales + p * g->scale_stride;
     __m256 low = eight_scales(scales), high = eight_scales(scales + 8);
     size_t width = !whole && p + 1 == g->panels ? g->width : CW_PANEL;
@@ -74,17 +74,17 @@ CW_INLINE void tile(const int rows, const int whole, const cw_q8_rows *x, size_t
 }
 
 /* All rows, split evenly into tiles. */
-CW_INLINE void rows_of_group(const int whole, const cw_q8_rows *x, size_t rows, const group *g, size_t depth, float *y, size_t y_stride,
+CW_INLINE void rows_of_group(const int whole, const cw_q8_rows *x, size_t rows, const group *g, float *y, size_t y_stride,
                              int fresh) {
   size_t tiles = (rows + CW_TILE_ROWS - 1) / CW_TILE_ROWS;
   for (size_t t = 0; t < tiles; t++) {
     size_t r = rows * t / tiles, count = rows * (t + 1) / tiles - r;
     float *at = y + r * y_stride;
-    if (count == 1) tile(1, whole, x, r, g, depth, 1, at, y_stride, fresh);
-    else if (count == 2) tile(2, whole, x, r, g, depth, 1, at, y_stride, fresh);
-    else if (count == 3) tile(3, whole, x, r, g, depth, 1, at, y_stride, fresh);
-    else if (t == 0) tile(4, whole, x, r, g, depth, 1, at, y_stride, fresh);
-    else tile(4, whole, x, r, g, depth, 0, at, y_stride, fresh);
+    if (count == 1) tile(1, whole, x, r, g, 1, at, y_stride, fresh);
+    else if (count == 2) tile(2, whole, x, r, g, 1, at, y_stride, fresh);
+    else if (count == 3) tile(3, whole, x, r, g, 1, at, y_stride, fresh);
+    else if (t == 0) tile(4, whole, x, r, g, 1, at, y_stride, fresh);
+    else tile(4, whole, x, r, g, 0, at, y_stride, fresh);
   }
 }
 
@@ -103,7 +103,7 @@ void cw_product_q8_avx2(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, 
                  depth - start < CW_GROUP ? depth - start : CW_GROUP,
                  (i + 1 < groups ? CW_GROUP : BESIDE * depth - start) * CW_PANEL};
       int fresh = !add && i == 0;
-      if (g.length == CW_GROUP && g.width == CW_PANEL) rows_of_group(1, x, rows, &g, depth, y + p * CW_PANEL, y_stride, fresh);
-      else rows_of_group(0, x, rows, &g, depth, y + p * CW_PANEL, y_stride, fresh);
+      if (g.length == CW_GROUP && g.width == CW_PANEL) rows_of_group(1, x, rows, &g, y + p * CW_PANEL, y_stride, fresh);
+      else rows_of_group(0, x, rows, &g, y + p * CW_PANEL, y_stride, fresh);
     }
 }

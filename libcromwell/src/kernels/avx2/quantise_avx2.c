@@ -37,7 +37,7 @@ void cw_quantise_avx2(const float *x, size_t depth, size_t group, int8_t *q, flo
     size_t count = depth - start < group ? depth - start : group;
     float most = largest(x + start, count);
     int none = most < CW_TINY;
-    scales[start / group] = none ? 0.0f : most / CW_Q8_MOST;
+    scales[start / group] = none ? 0.0f : cw_q8_scale(most);
     __m256 inverse = _mm256_set1_ps(none ? 0.0f : CW_Q8_MOST / most);
     for (size_t k = start; k < start + count; k += CW_SUB) {
       __m256i bytes = thirty_two(x + k, inverse);

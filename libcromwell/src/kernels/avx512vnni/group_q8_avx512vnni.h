@@ -1,51 +1,49 @@
-/* group_q8_avx512vnni.h: one group of 128 numbers along k of up to four int8 panels, times rows: the inside of both quantised products. */
+/* group_q8_avx512vnni.h: some rows times two panels of int8 weights, one group along k. */
 #ifndef CW_GROUP_Q8_AVX512VNNI_H
 #define CW_GROUP_Q8_AVX512VNNI_H
 
 #include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "kernels/kernels.h"
 
+#if !defined __AVX512F__ || !defined __AVX512VNNI__
+#error "only for files named *_avx512vnni.c"
+#endif
+
 enum {
-  CW_BESIDE = 4, /* panels computed side by side */
+  CW_BESIDE = 2, /* panels computed together */
   CW_WIDTH = CW_BESIDE * CW_PANEL,
-  CW_ROWS_AT_ONCE = 48, /* their sums (12 KiB) stay in L1 beside a group of weights (8 KiB) */
+  CW_GROUP_BYTES = CW_GROUP * CW_PANEL, /* of a panel */
   CW_MOST_ROWS = 192,
-  CW_MOST_GROUPS = 32
+  CW_ROWS_AT_ONCE = 48 /* their sums (6 KiB) and q (6 KiB) stay in L1 beside this group of weights (4 KiB) and the next */
 };
 
-/* What a tile needs of its rows besides q, gathered once for all panels: for every group, that of row after row. */
+/* What a tile needs of rows besides q. */
 typedef struct {
-  int32_t start[CW_MOST_GROUPS][CW_MOST_ROWS]; /* -64 times the sum of the group's q: what a sum over (u - 64) q begins with */
-  float scale[CW_MOST_GROUPS][CW_MOST_ROWS];
+  int32_t start[CW_MOST_ROWS]; /* what a sum of u q begins with: the bits of CW_ROUND, less 64 times the sum of q (see cw_q8_scale) */
+  float scale[CW_MOST_ROWS], back[CW_MOST_ROWS]; /* back: -CW_ROUND * scale */
 } cw_row_factors;
 
-/* Gathers `groups` groups of `rows` rows from the group `first` on. */
-void cw_gather_factors_avx512vnni(const cw_q8_rows *x, size_t rows, size_t depth, size_t first, size_t groups, cw_row_factors *out);
-
-/* Sums, rows `stride` apart: in y, or in a dense buffer [rows][64] where they wait between groups: rows of y are often a multiple of 4 KiB
- * apart, where the processor takes a load for one that depends on an earlier store, as it compares 12 bits of addresses. */
 typedef struct {
-  float *at;
-  size_t stride;
-  int far; /* in y: asked for before they are needed */
-} cw_sums;
-
-typedef struct {
-  const int8_t *q;      /* [rows][depth], from the group on */
-  const int32_t *start; /* [rows] */
-  const float *scales;  /* [rows] */
-  size_t rows, depth;
-  const uint8_t *weights; /* [panels][steps][16][4], panels `stride` bytes apart: weight + 64 */
-  size_t stride, steps;   /* steps: of 4 along k, 8..32 */
-  ptrdiff_t ahead;        /* bytes from these weights to those needed next, which are asked for meanwhile; 0: nothing is */
-  size_t panels;          /* 1..4 */
-  const uint16_t *weight_scales; /* [panels][16], panels `scale_stride` apart */
-  size_t scale_stride;
-  __mmask16 last;               /* outputs wanted of the last panel */
-  cw_sums from, to;             /* to = from + products */
-  int fresh;                    /* from is +0 whatever is there; its memory must exist all the same, or masked loads trap and are resumed */
+  size_t rows;
+  const int8_t *q; /* [rows][128] */
+  const cw_row_factors *factors;
+  size_t first;           /* of these rows in factors */
+  const uint8_t *weights; /* [2][steps][16][4], panels `stride` bytes apart: weight + 64 */
+  size_t stride, steps;   /* steps: of 4 along k, 8, 16, 24 or 32 */
+  const float *scales;    /* [32], of the weights */
+  const char *from;       /* to[r, 32] = from[r, 32] + products: floats, rows `from_stride` and `to_stride` bytes apart */
+  char *to;
+  size_t from_stride, to_stride;
+  /* Asked for meanwhile, as the hardware's prefetchers stop at pages and follow few streams at once. Any address will do, as nothing is read. */
+  int few;           /* memory is the limit: all of `next` is asked for by the first tile, otherwise by the first four together */
+  const char *next;  /* weights needed next, laid out as these */
+  const char *later; /* into L2: 1 KiB a tile, 2 KiB when few */
+  const char *written;   /* 8 rows a tile of what is written soon, `written_stride` bytes apart */
+  size_t written_stride;
 } cw_group_q8;
 
 void cw_group_q8_avx512vnni(const cw_group_q8 *group);
@@ -67,5 +65,11 @@ static inline int32_t cw_four_q(const int8_t *q) {
 static inline __mmask16 cw_wanted_avx512vnni(size_t left) {
   return left < CW_PANEL ? (__mmask16)((1u << left) - 1) : (__mmask16)0xffff;
 }
+
+/* Writes the int8 weights of groups first .. first + count - 1 of a panel: [count][steps][16][4]. */
+typedef void (*cw_expand_fn)(const cw_q_panels *w, size_t panel, size_t first, size_t count, uint8_t *out);
+
+/* Several rows times all panels (kernels.h); `expand` is NULL where weights are int8 already. */
+void cw_rows_q8_avx512vnni(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, cw_expand_fn expand, float *y, size_t y_stride, int add);
 
 #endif

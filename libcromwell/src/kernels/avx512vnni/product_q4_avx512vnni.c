@@ -4,16 +4,16 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { GROUP_BYTES = CW_GROUP * CW_PANEL / 2 /* of a panel */, SUB_BYTES = CW_SUB * CW_PANEL / 2 };
+enum { ABREAST = 4 /* panels of one row */, GROUP_BYTES = CW_GROUP_BYTES / 2 /* of a panel */, SUB_BYTES = CW_SUB * CW_PANEL / 2 };
 
 /* ---- One row ------------------------------------------------------------------------------------------------------------------------ */
 
 /* The exact sums over 32 along k of PANELS panels, times their multipliers, added to dots. High nibbles are used where they are, at 16
  * times their worth, and their sum is divided at the end. */
 INLINE void add_sub(const size_t PANELS, const uint8_t *weights, size_t stride, ptrdiff_t ahead, const uint8_t *multipliers,
-                    size_t multiplier_stride, const int8_t *q, int32_t sum, __m512i dots[CW_BESIDE]) {
+                    size_t multiplier_stride, const int8_t *q, int32_t sum, __m512i dots[ABREAST]) {
   const __m512i low_nibbles = _mm512_set1_epi8(15), high_nibbles = _mm512_set1_epi8((char)0xf0);
-  __m512i low[CW_BESIDE], high[CW_BESIDE];
+  __m512i low[ABREAST], high[ABREAST];
 #pragma GCC unroll 4
   for (size_t p = 0; p < PANELS; p++) low[p] = _mm512_set1_epi32(-8 * sum), high[p] = _mm512_setzero_si512();
 #pragma GCC unroll 4
@@ -43,7 +43,7 @@ INLINE void one_row(const size_t PANELS, const cw_q8_rows *x, const cw_q_panels 
   const uint16_t *scales = w->scales + panel * groups * CW_PANEL;
   const int more = w->outputs > (panel + PANELS) * CW_PANEL;
   const __mmask16 last = cw_wanted_avx512vnni(w->outputs - (panel + PANELS - 1) * CW_PANEL);
-  __m512 sums[CW_BESIDE];
+  __m512 sums[ABREAST];
 #pragma GCC unroll 4
   for (size_t p = 0; p < PANELS; p++)
     sums[p] = add ? _mm512_maskz_loadu_ps(p + 1 == PANELS ? last : 0xffff, y + p * CW_PANEL) : _mm512_setzero_ps();
@@ -51,15 +51,15 @@ INLINE void one_row(const size_t PANELS, const cw_q8_rows *x, const cw_q_panels 
     const size_t end = (g + 1) * (CW_GROUP / CW_SUB) < subs ? (g + 1) * (CW_GROUP / CW_SUB) : subs;
     const ptrdiff_t to_next = (ptrdiff_t)(PANELS * stride) - (ptrdiff_t)(g * GROUP_BYTES); /* the first group of the panels beside */
     const ptrdiff_t ahead = g + 1 < groups ? GROUP_BYTES : more ? to_next : 0;
-    __m512i dots[CW_BESIDE];
+    __m512i dots[ABREAST];
 #pragma GCC unroll 4
     for (size_t p = 0; p < PANELS; p++) dots[p] = _mm512_setzero_si512();
     for (size_t s = g * (CW_GROUP / CW_SUB); s < end; s++)
-      add_sub(PANELS, weights + s * SUB_BYTES, stride, ahead, multipliers + s * CW_PANEL, subs * CW_PANEL, x->q + s * CW_SUB, x->sums[s],
+      add_sub(PANELS, weights + s * SUB_BYTES, stride, ahead, multipliers + s * CW_PANEL, subs * CW_PANEL, x->q + g * x->stride * CW_GROUP + s * CW_SUB % CW_GROUP, x->sums[s * x->stride],
               dots);
 #pragma GCC unroll 4
     for (size_t p = 0; p < PANELS; p++) {
-      __m512 dot = _mm512_mul_ps(_mm512_cvtepi32_ps(dots[p]), _mm512_set1_ps(x->scales[g]));
+      __m512 dot = _mm512_mul_ps(_mm512_cvtepi32_ps(dots[p]), _mm512_set1_ps(x->scales[g * x->stride]));
       sums[p] = _mm512_fmadd_ps(dot, cw_scales_avx512vnni(scales + (p * groups + g) * CW_PANEL), sums[p]);
     }
   }
@@ -70,16 +70,18 @@ INLINE void one_row(const size_t PANELS, const cw_q8_rows *x, const cw_q_panels 
 static void product_of_one_row(const cw_q8_rows *x, const cw_q_panels *w, float *y, int add) {
   const size_t panels = (w->outputs + CW_PANEL - 1) / CW_PANEL;
   size_t panel = 0;
-  for (; panel + CW_BESIDE <= panels; panel += CW_BESIDE) one_row(CW_BESIDE, x, w, panel, y + panel * CW_PANEL, add);
+  for (; panel + ABREAST <= panels; panel += ABREAST) one_row(ABREAST, x, w, panel, y + panel * CW_PANEL, add);
   for (; panel < panels; panel++) one_row(1, x, w, panel, y + panel * CW_PANEL, add);
 }
 
 /* ---- Several rows ---------------------------------------------------------------------------------------------------------------------- */
 
-/* A group of one panel as int8, 64 + m (nibble - 8). Two nibbles in the bytes of a 16-bit lane are multiplied at once: 15 * 8 < 256. */
-static void expand(const uint8_t *weights, const uint8_t *multipliers, size_t subs, uint8_t *out) {
+/* Groups of one panel as int8, 64 + m (nibble - 8). Two nibbles in the bytes of a 16-bit lane are multiplied at once: 15 * 8 < 256. */
+static void expand(const cw_q_panels *w, size_t panel, size_t first, size_t count, uint8_t *out) {
+  const size_t subs = w->depth / CW_SUB, from = first * (CW_GROUP / CW_SUB), end = from + count * (CW_GROUP / CW_SUB);
+  const uint8_t *weights = w->weights + (panel * subs + from) * SUB_BYTES, *multipliers = w->multipliers + (panel * subs + from) * CW_PANEL;
   const __m512i low_nibbles = _mm512_set1_epi8(15);
-  for (size_t s = 0; s < subs; s++, weights += SUB_BYTES, multipliers += CW_PANEL) {
+  for (size_t s = from; s < end && s < subs; s++, weights += SUB_BYTES, multipliers += CW_PANEL) {
     __m512i m = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)multipliers));
     m = _mm512_or_si512(m, _mm512_slli_epi32(m, 16));
     __m512i base = _mm512_sub_epi8(_mm512_set1_epi8(CW_OFFSET), _mm512_slli_epi16(_mm512_or_si512(m, _mm512_slli_epi16(m, 8)), 3));
@@ -93,55 +95,9 @@ static void expand(const uint8_t *weights, const uint8_t *multipliers, size_t su
   }
 }
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
-/* `count` groups from `first` on, of at most CW_MOST_ROWS rows; their sums are 48 KiB. */
-static void product_of_rows(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, size_t first, size_t count, float *y, size_t y_stride,
-                            int add) {
-  const size_t depth = w->depth, groups = (depth + CW_GROUP - 1) / CW_GROUP, subs = depth / CW_SUB, panel_bytes = depth * CW_PANEL / 2;
-  float waiting[CW_MOST_ROWS * CW_WIDTH] __attribute__((aligned(64)));
-  uint8_t expanded[CW_BESIDE * CW_GROUP * CW_PANEL] __attribute__((aligned(64)));
-  cw_row_factors factors;
-  cw_gather_factors_avx512vnni(x, rows, depth, first, count, &factors);
-  for (size_t n = 0; n < w->outputs; n += CW_WIDTH) {
-    const size_t outputs = least(w->outputs - n, CW_WIDTH), panel = n / CW_PANEL, panels = (outputs + CW_PANEL - 1) / CW_PANEL;
-    const cw_sums inside = {waiting, CW_WIDTH, 0}, outside = {y + n, y_stride, 1};
-    for (size_t g = 0; g < count; g++) {
-      const size_t sub = (first + g) * (CW_GROUP / CW_SUB), sub_count = least(subs - sub, CW_GROUP / CW_SUB);
-      for (size_t p = panel; p < panel + panels; p++)
-        expand(w->weights + p * panel_bytes + (first + g) * GROUP_BYTES, w->multipliers + (p * subs + sub) * CW_PANEL, sub_count,
-               expanded + (p - panel) * CW_GROUP * CW_PANEL);
-      cw_group_q8_avx512vnni(&(cw_group_q8){
-          .q = x->q + (first + g) * CW_GROUP,
-          .start = factors.start[g],
-          .scales = factors.scale[g],
-          .rows = rows,
-          .depth = depth,
-          .weights = expanded,
-          .stride = CW_GROUP * CW_PANEL,
-          .steps = sub_count * CW_SUB / 4,
-          .panels = panels,
-          .weight_scales = w->scales + (panel * groups + first + g) * CW_PANEL,
-          .scale_stride = groups * CW_PANEL,
-          .last = cw_wanted_avx512vnni((outputs - 1) % CW_PANEL + 1),
-          .from = add && g == 0 ? outside : inside,
-          .to = g + 1 < count ? inside : outside,
-          .fresh = !add && g == 0,
-      });
-    }
-  }
-}
-
 void cw_product_q4_avx512vnni(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, float *y, size_t y_stride, int add) {
-  const size_t depth = w->depth, groups = (depth + CW_GROUP - 1) / CW_GROUP;
-  if (rows == 1 && w->outputs > 0) {
+  if (rows == 1)
     product_of_one_row(x, w, y, add);
-    return;
-  }
-  for (size_t row = 0; row < rows; row += CW_MOST_ROWS) {
-    cw_q8_rows some = {x->q + row * depth, x->scales + row * groups, x->sums + row * (depth / CW_SUB)};
-    for (size_t g = 0; g < groups; g += CW_MOST_GROUPS)
-      product_of_rows(&some, least(rows - row, CW_MOST_ROWS), w, g, least(groups - g, CW_MOST_GROUPS), y + row * y_stride, y_stride,
-                      add || g > 0);
-  }
+  else
+    cw_rows_q8_avx512vnni(x, rows, w, expand, y, y_stride, add);
 }

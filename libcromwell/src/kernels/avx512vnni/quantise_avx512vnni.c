@@ -66,7 +66,7 @@ void cw_quantise_avx512vnni(const float *x, size_t depth, size_t group, int8_t *
     for (size_t start = first, g = 0; start < end; start += group, g++) {
       const float most = largest(x + start, end - start < group ? end - start : group);
       inverses[g] = most < CW_TINY ? 0.0f : CW_Q8_MOST / most;
-      scales[start / group] = most < CW_TINY ? 0.0f : most / CW_Q8_MOST;
+      scales[start / group] = most < CW_TINY ? 0.0f : cw_q8_scale(most);
     }
     for (size_t start = first, g = 0; start < end; start += group, g++) {
       const size_t stop = end - start < group ? end : start + group;

@@ -37,9 +37,9 @@ static void product(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, floa
       for (size_t g = 0; g < groups; g++) {
         size_t end = (g + 1) * CW_GROUP < depth ? (g + 1) * CW_GROUP : depth;
         int32_t dot = 0;
-        for (size_t k = g * CW_GROUP; k < end; k++) dot += x->q[r * depth + k] * weight(w, n, k);
+        for (size_t k = g * CW_GROUP; k < end; k++) dot += x->q[(g * x->stride + r) * CW_GROUP + k % CW_GROUP] * weight(w, n, k);
         float scale = bfloat_one(w->scales[(n / CW_PANEL * groups + g) * CW_PANEL + n % CW_PANEL]);
-        sum = fmaf((float)dot * x->scales[r * groups + g], scale, sum);
+        sum = fmaf((float)dot * x->scales[g * x->stride + r], scale, sum);
       }
       y[r * y_stride + n] = sum;
     }

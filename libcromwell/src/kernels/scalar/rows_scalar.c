@@ -26,7 +26,7 @@ void cw_quantise_scalar(const float *x, size_t depth, size_t group, int8_t *q, f
     for (size_t k = start; k < end; k++) most = fabsf(x[k]) > most ? fabsf(x[k]) : most;
     float inverse = most < CW_TINY ? 0.0f : CW_Q8_MOST / most;
     for (size_t k = start; k < end; k++) q[k] = (int8_t)lrintf(x[k] * inverse);
-    scales[start / group] = most < CW_TINY ? 0.0f : most / CW_Q8_MOST;
+    scales[start / group] = most < CW_TINY ? 0.0f : cw_q8_scale(most);
   }
   for (size_t k = 0; k < depth; k += CW_SUB) {
     int32_t sum = 0;
