@@ -234,10 +234,10 @@ void cw_attend(const cw_run *run, const float *q, float *out, uint32_t heads, co
     job.tile_tokens = least(job.tile_tokens, rows);
     job.segments = segments;
     if (tiles * segments * state_floats((size_t)job.tile_tokens * job.group, job.D) <= run->partials_size) {
-      cw_run_chunks(run, tile_segment, &job, tiles * segments, operations);
+      cw_run_chunks(run, tile_segment, &job, tiles * segments, operations, NULL);
       join_segments(&job, tiles);
       return;
     }
   }
-  cw_run_chunks(run, whole_tile, &job, tiles, operations);
+  cw_run_chunks(run, whole_tile, &job, tiles, operations, NULL);
 }

@@ -98,6 +98,7 @@ static void take_buffers(cw_session *s, uint32_t threads, cw_arena *arena) {
     input = most_size(input, cw_vision_input(config));
     input = most_size(input, s->max_vision * cw_q8_groups(cw_vision_token_size(config)));
   }
+  s->run.follow = cw_arena_take(arena, 1, sizeof *s->run.follow);
   s->run.input = cw_q8_take(arena, input);
   size_t middle = CW_ROWS * cw_q8_groups(mlp), grid = CW_GRID_SIDE * CW_GRID_SIDE * cw_q8_groups(config->vision.mlp);
   s->run.middle = cw_q8_take(arena, s->max_vision > 0 ? most_size(middle, grid) : middle);

@@ -49,7 +49,9 @@ static void run_mlp(const cw_run *run, uint32_t rows, const float *x, const cw_m
                  .middle = cw_q8_shaped(run->middle, rows)};
   job.x = cw_input_quantised(run, rows, x, w_gate->depth, first, w_up == NULL ? 1 : 2);
   job.split = cw_split_work(run, rows, cw_matrix_panels(w_gate), COLUMN_PANELS);
-  cw_run_chunks(run, mlp_chunk, &job, job.split.row_tiles * job.split.panel_chunks, 2.0 * rows * w_gate->outputs * w_gate->depth);
+  cw_ahead ahead = {.count = 0};
+  if (rows <= CW_FEW_ROWS) ahead = cw_follow_job(run->follow, (const cw_matrix *[]){w_gate, w_up}, w_up == NULL ? 1 : 2, 1);
+  cw_run_chunks(run, mlp_chunk, &job, job.split.row_tiles * job.split.panel_chunks, 2.0 * rows * w_gate->outputs * w_gate->depth, &ahead);
   if (job.quantise) {
     cw_q8_rows middle = cw_q8_of(job.middle);
     cw_products_q8(run, rows, &middle, &second, 1, 1);

@@ -7,11 +7,11 @@
 /* Below this many multiply-adds, a few microseconds of one core, waking another costs more than it brings. */
 static const double WORTH_SHARING = 1e5;
 
-void cw_run_chunks(const cw_run *run, cw_chunk_fn chunk_fn, void *job, uint32_t count, double operations) {
+void cw_run_chunks(const cw_run *run, cw_chunk_fn chunk_fn, void *job, uint32_t count, double operations, const cw_ahead *ahead) {
   if (operations < WORTH_SHARING)
     cw_pool_run_alone(chunk_fn, job, count);
   else
-    cw_pool_run(run->pool, chunk_fn, job, count);
+    cw_pool_run(run->pool, chunk_fn, job, count, ahead);
 }
 
 cw_q8_room cw_q8_take(cw_arena *arena, size_t groups) {
@@ -149,7 +149,13 @@ static void run_products(const cw_run *run, uint32_t rows, cw_input x, const cw_
   }
   product_job job = {.run = run, .x = x, .products = products, .count = count, .add = add, .silu = silu};
   job.split = cw_split_work(run, rows, panels, 4);
-  cw_run_chunks(run, product_chunk, &job, job.split.row_tiles * job.split.panel_chunks, operations);
+  cw_ahead ahead = {.count = 0};
+  if (rows <= CW_FEW_ROWS) {
+    const cw_matrix *matrices[CW_AHEAD_PIECES];
+    for (uint32_t i = 0; i < count; i++) matrices[i] = products[i].w;
+    ahead = cw_follow_job(run->follow, matrices, count, 0);
+  }
+  cw_run_chunks(run, product_chunk, &job, job.split.row_tiles * job.split.panel_chunks, operations, &ahead);
 }
 
 void cw_products(const cw_run *run, uint32_t rows, const float *x, const cw_product *products, uint32_t count, int add) {

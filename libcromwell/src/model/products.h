@@ -21,7 +21,7 @@ void cw_panels_times(const cw_kernels *kernels, const cw_input *x, uint32_t rows
 
 static inline uint32_t cw_matrix_panels(const cw_matrix *w) { return (w->outputs + CW_PANEL - 1) / CW_PANEL; }
 
-/* rows x panels cut into row_tiles * panel_chunks pieces, a piece `unit` panels or a multiple. */
+/* rows x panels cut into row_tiles * panel_chunks pieces, a piece `unit` panels or a multiple, but for the last of a row tile. */
 typedef struct {
   uint32_t rows, panels, row_tiles, tile_rows, panel_chunks, per_chunk;
 } cw_split;
@@ -29,6 +29,9 @@ typedef struct {
 typedef struct {
   uint32_t row, rows, panel, panels;
 } cw_piece;
+
+/* The largest number of rows for which reading weights takes longer than computing. */
+enum { CW_FEW_ROWS = 16 };
 
 cw_split cw_split_work(const cw_run *run, uint32_t rows, uint32_t panels, uint32_t unit);
 cw_piece cw_split_piece(const cw_split *split, uint32_t chunk);

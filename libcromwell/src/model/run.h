@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "kernels/kernels.h"
+#include "model/ahead.h"
 #include "model/weights.h"
 #include "pool.h"
 
@@ -24,6 +25,7 @@ typedef struct {
   size_t scratch_size;       /* floats a worker */
   float *partials;           /* [partials_size]: states of attention that several workers make */
   size_t partials_size;
+  cw_follow *follow;         /* the order in which few rows read weights */
   cw_q8_room input, middle;  /* what products read; `middle` stands between the two halves of an MLP */
   cw_trace_fn trace;         /* NULL when nobody watches */
   void *trace_user;
@@ -33,8 +35,8 @@ static inline void cw_trace(const cw_run *run, const char *name, int32_t layer, 
   if (run->trace != NULL) run->trace(run->trace_user, name, layer, values, rows, cols);
 }
 
-/* Runs chunks in parallel when `operations` multiply-adds are worth waking a worker for. */
-void cw_run_chunks(const cw_run *run, cw_chunk_fn chunk_fn, void *job, uint32_t count, double operations);
+/* Runs chunks in parallel when `operations` multiply-adds are worth waking a worker for. `ahead`, or NULL: see cw_pool_run. */
+void cw_run_chunks(const cw_run *run, cw_chunk_fn chunk_fn, void *job, uint32_t count, double operations, const cw_ahead *ahead);
 
 /* Calls `row_fn` for every row of [0, rows), spread over the threads when there are many. */
 typedef void (*cw_row_fn)(const void *context, uint32_t row);
