@@ -98,6 +98,7 @@ CW_API cw_status cw_model_verify(const cw_model *model, cw_fault *fault);
 CW_API void cw_model_close(cw_model *model);
 CW_API void cw_model_describe(const cw_model *model, cw_model_info *out);
 CW_API const char *cw_model_config(const cw_model *model, size_t *size); /* the JSON text of the configuration */
+/* Made ready for encoding by the first call that encodes, from whichever thread, or by cw_model_verify. */
 CW_API const cw_tokenizer *cw_model_tokenizer(const cw_model *model);
 CW_API uint32_t cw_model_tensor_count(const cw_model *model);
 CW_API cw_status cw_model_tensor(const cw_model *model, uint32_t index, cw_tensor_info *out);

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "text/vocabulary.h"
+
 /* Maps a regular file; *bytes is NULL for an empty one. */
 static cw_status map_file(const char *path, const uint8_t **bytes, size_t *size, cw_fault *fault) {
   int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -42,7 +44,7 @@ static cw_status read_model(cw_model *model, cw_fault *fault) {
   cw_weights_take(&model->weights, &model->config, &model->arena);
   CW_TRY(cw_pack_tensors(model->bytes, model->size, pack, &model->weights, &model->parameters, fault));
   model->layout = cw_block_layout_of(&model->config, &model->weights);
-  CW_TRY(cw_tokenizer_open(pack->tokenizer, pack->tokenizer_size, &model->tokenizer, fault));
+  CW_TRY(cw_tokenizer_open_incomplete(pack->tokenizer, pack->tokenizer_size, &model->tokenizer, fault));
   int32_t tokens = cw_tokenizer_size(model->tokenizer);
   if ((uint32_t)tokens != model->config.vocab_size)
     return cw_fault_set(fault, CW_E_FORMAT, "the tokenizer has %d tokens, the configuration %u", tokens, model->config.vocab_size);
@@ -66,6 +68,7 @@ cw_status cw_model_open(const char *path, cw_model **out, cw_fault *fault) {
 
 cw_status cw_model_verify(const cw_model *model, cw_fault *fault) {
   if (model == NULL) return cw_fault_set(fault, CW_E_ARGUMENT, "no model");
+  CW_TRY(cw_vocabulary_complete(model->tokenizer, fault));
   return cw_pack_check(model->bytes, &model->pack, fault);
 }
 

@@ -75,7 +75,7 @@ cw_status cw_bpe_search(const struct cw_tokenizer *tokenizer, const uint8_t *pie
       before = token;
       limit = size - at;
     } else { /* nothing may follow `before` here, so it was wrong: shorter ones in its place */
-      if (made == 0) return CW_E_FORMAT; /* cw_vocabulary_build accepts no such vocabulary */
+      if (made == 0) return CW_E_FORMAT; /* cw_vocabulary_complete accepts no such vocabulary */
       size_t tried = start[before + 1] - start[before];
       at -= tried;
       limit = tried - 1;

@@ -93,6 +93,7 @@ static inline cw_status append_window(struct run *run, size_t *at) {
 cw_status cw_tokenizer_encode(const cw_tokenizer *tokenizer, const uint8_t *text, size_t size, int32_t *ids, size_t capacity,
                               size_t *count) {
   if (tokenizer == NULL || (text == NULL && size > 0) || (ids == NULL && capacity > 0) || count == NULL) return CW_E_ARGUMENT;
+  CW_TRY(cw_vocabulary_complete(tokenizer, NULL));
   struct run run = {.tokenizer = tokenizer, .text = text, .size = size, .ids = ids, .capacity = capacity};
   size_t at = 0;
   while (size - at >= CW_WINDOW + 16 && capacity - run.count >= CW_WINDOW + GROUP) CW_TRY(append_window(&run, &at));

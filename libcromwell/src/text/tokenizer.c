@@ -71,11 +71,24 @@ static cw_status read_section(struct cw_tokenizer *tokenizer, const uint8_t *byt
   return cw_vocabulary_build(tokenizer, bytes + HEADER + names_size, fault);
 }
 
-cw_status cw_tokenizer_open(const void *bytes, size_t size, cw_tokenizer **out, cw_fault *fault) {
+cw_status cw_tokenizer_open_incomplete(const void *bytes, size_t size, cw_tokenizer **out, cw_fault *fault) {
   if (bytes == NULL || out == NULL) return cw_fault_set(fault, CW_E_ARGUMENT, "tokenizer: no section");
   struct cw_tokenizer *tokenizer = calloc(1, sizeof *tokenizer);
   if (tokenizer == NULL) return cw_fault_set(fault, CW_E_MEMORY, "tokenizer: no memory");
   cw_status status = read_section(tokenizer, bytes, size, fault);
+  if (status != CW_OK) {
+    cw_tokenizer_close(tokenizer);
+    return status;
+  }
+  *out = tokenizer;
+  return CW_OK;
+}
+
+cw_status cw_tokenizer_open(const void *bytes, size_t size, cw_tokenizer **out, cw_fault *fault) {
+  cw_tokenizer *tokenizer;
+  if (out == NULL) return cw_fault_set(fault, CW_E_ARGUMENT, "tokenizer: no section");
+  CW_TRY(cw_tokenizer_open_incomplete(bytes, size, &tokenizer, fault));
+  cw_status status = cw_vocabulary_complete(tokenizer, fault);
   if (status != CW_OK) {
     cw_tokenizer_close(tokenizer);
     return status;

@@ -94,23 +94,22 @@ static void add_token(struct cw_tokenizer *tokenizer, uint32_t token) {
   if (size - 1 > tokenizer->longest[bytes[0]]) tokenizer->longest[bytes[0]] = (uint8_t)(size - 1);
 }
 
-/* Sets the sizes of all tables and takes the memory for them. */
+/* Sets the sizes of the tables for encoding and takes the memory for them. */
 static cw_status take_tables(struct cw_tokenizer *tokenizer, cw_fault *fault) {
   uint32_t merges = tokenizer->size - tokenizer->first_merge, words = 256;
   for (uint32_t token = tokenizer->first_merge; token < tokenizer->size; token++) words += token_size(tokenizer, token) <= CW_WORD_MAX;
   uint32_t pairs_log2 = slots_log2(merges), words_log2 = slots_log2(words), tokens_log2 = slots_log2(merges + 256 - words);
   size_t words_size = sizeof(cw_word) << words_log2, tokens_size = sizeof(struct cw_token_slot) << tokens_log2;
   size_t filter_size = (size_t)1 << (pairs_log2 + CW_FILTER_LOG2 - 3), pairs_size = sizeof(uint64_t) << pairs_log2;
-  size_t byte_pairs_size = 256 * 256 * sizeof(uint32_t), bytes_size = tokenizer->start[tokenizer->size] + 16;
-  uint8_t *block = calloc(1, words_size + tokens_size + filter_size + pairs_size + byte_pairs_size + bytes_size);
+  size_t byte_pairs_size = 256 * 256 * sizeof(uint32_t);
+  uint8_t *block = calloc(1, words_size + tokens_size + filter_size + pairs_size + byte_pairs_size);
   if (block == NULL) return cw_fault_set(fault, CW_E_MEMORY, "tokenizer: no memory for %u tokens", tokenizer->size);
-  tokenizer->tables[1] = block;
+  tokenizer->memory[1] = block;
   tokenizer->words = (cw_word *)block;
   tokenizer->tokens = (struct cw_token_slot *)(block += words_size);
   tokenizer->filter = (uint64_t *)(block += tokens_size);
   tokenizer->pairs = memset(block += filter_size, 0xFF, pairs_size);
   tokenizer->byte_pairs = (uint32_t *)(block += pairs_size);
-  tokenizer->bytes = block + byte_pairs_size;
   tokenizer->pairs_shift = 64 - pairs_log2;
   tokenizer->words_shift = 64 - words_log2;
   tokenizer->tokens_shift = 64 - tokens_log2;
@@ -119,13 +118,20 @@ static cw_status take_tables(struct cw_tokenizer *tokenizer, cw_fault *fault) {
 
 cw_status cw_vocabulary_build(struct cw_tokenizer *tokenizer, const uint8_t *merges, cw_fault *fault) {
   size_t size = tokenizer->size;
-  uint32_t *words = tokenizer->tables[0] = malloc((3 * size + 1) * sizeof *words);
+  pthread_mutex_init(&tokenizer->making, NULL);
+  uint32_t *words = tokenizer->memory[0] = malloc((3 * size + 1) * sizeof *words);
   if (words == NULL) return cw_fault_set(fault, CW_E_MEMORY, "tokenizer: no memory for %zu tokens", size);
   tokenizer->parts = (uint32_t(*)[2])words;
   tokenizer->start = words + 2 * size;
   CW_TRY(read_merges(tokenizer, merges, fault));
-  CW_TRY(take_tables(tokenizer, fault));
+  tokenizer->bytes = calloc(1, (size_t)tokenizer->start[size] + 16);
+  if (tokenizer->bytes == NULL) return cw_fault_set(fault, CW_E_MEMORY, "tokenizer: no memory for %zu tokens", size);
   write_bytes(tokenizer);
+  return CW_OK;
+}
+
+static cw_status make_tables(struct cw_tokenizer *tokenizer, cw_fault *fault) {
+  CW_TRY(take_tables(tokenizer, fault));
   for (uint32_t token = tokenizer->special_count; token < tokenizer->size; token++) add_token(tokenizer, token);
   for (uint32_t token = tokenizer->first_merge; token < tokenizer->size; token++) add_pair(tokenizer, token);
   for (uint32_t token = tokenizer->first_merge; token < tokenizer->size; token++) {
@@ -136,7 +142,23 @@ cw_status cw_vocabulary_build(struct cw_tokenizer *tokenizer, const uint8_t *mer
   return CW_OK;
 }
 
+cw_status cw_vocabulary_complete(const struct cw_tokenizer *shared, cw_fault *fault) {
+  if (atomic_load_explicit(&shared->made, memory_order_acquire) == 1) return CW_OK;
+  struct cw_tokenizer *tokenizer = (struct cw_tokenizer *)(uintptr_t)shared; /* nobody reads these fields before they are made */
+  pthread_mutex_lock(&tokenizer->making);
+  if (atomic_load(&tokenizer->made) == 0) {
+    tokenizer->status = make_tables(tokenizer, fault);
+    atomic_store_explicit(&tokenizer->made, tokenizer->status == CW_OK ? 1 : -1, memory_order_release);
+  } else if (tokenizer->status != CW_OK) {
+    cw_fault_set(fault, tokenizer->status, "tokenizer: cannot be used to encode");
+  }
+  cw_status status = tokenizer->status;
+  pthread_mutex_unlock(&tokenizer->making);
+  return status;
+}
+
 void cw_vocabulary_free(struct cw_tokenizer *tokenizer) {
-  free(tokenizer->tables[0]);
-  free(tokenizer->tables[1]);
+  free(tokenizer->memory[0]);
+  free(tokenizer->memory[1]);
+  free(tokenizer->bytes);
 }

@@ -2,6 +2,8 @@
 #ifndef CW_TEXT_VOCABULARY_H
 #define CW_TEXT_VOCABULARY_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "cromwell.h"
@@ -31,10 +33,15 @@ struct cw_tokenizer {
   uint32_t first_merge; /* special_count + 256 */
   uint32_t size;        /* tokens */
   const char *names;    /* special_count strings, one after another; in the section */
-  void *tables[2];      /* the memory of all that follows */
+  void *memory[2];      /* of `parts` and `start`, and of the tables for encoding */
   uint32_t (*parts)[2]; /* [size] left and right part of a merge */
   uint32_t *start;      /* [size + 1] bytes of token t are bytes[start[t] .. start[t + 1]) */
   uint8_t *bytes;       /* and 16 bytes that may be read */
+
+  /* For encoding only, made by the first who needs them: filling them takes longer than all else that opening a model does. */
+  pthread_mutex_t making;
+  atomic_int made;      /* 1 when they are there, -1 when that failed */
+  cw_status status;     /* of making them */
   uint64_t *pairs;      /* hash table of merges: left << 40 | right << 20 | merge, all ones where empty */
   uint64_t *filter;     /* bits by hash of a pair: 0 where no merge has that hash */
   uint32_t *byte_pairs; /* [256 * 256] by first byte + 256 * second: 1 + the token that they make, or 0 */
@@ -45,10 +52,14 @@ struct cw_tokenizer {
   uint8_t longest[256];               /* size of the longest token that begins with a byte, less 1 */
 };
 
-/* Makes the tables of `tokenizer`, whose counts are set and whose other fields are zero, from `merges`: little-endian pairs of
- * ids. CW_E_FORMAT for merges that training cannot have written. After a failure, too, the caller frees the tables. */
+/* Makes what decoding reads of `tokenizer`, whose counts are set and whose other fields are zero, from `merges`: little-endian pairs of
+ * ids. CW_E_FORMAT for merges of later or special tokens. After a failure, too, the caller frees it. */
 cw_status cw_vocabulary_build(struct cw_tokenizer *tokenizer, const uint8_t *merges, cw_fault *fault);
 void cw_vocabulary_free(struct cw_tokenizer *tokenizer);
+/* Makes what encoding reads, unless it is there. CW_E_FORMAT for merges that training cannot have written. Any thread may call it. */
+cw_status cw_vocabulary_complete(const struct cw_tokenizer *tokenizer, cw_fault *fault);
+/* cw_tokenizer_open without that. */
+cw_status cw_tokenizer_open_incomplete(const void *bytes, size_t size, struct cw_tokenizer **out, cw_fault *fault);
 
 /* First slot to look for `key` in a table of 2^(64 - shift) slots (Fibonacci hashing: Knuth, TAOCP 3, 6.4). */
 static inline uint32_t cw_vocabulary_slot(uint64_t key, uint32_t shift) { return (uint32_t)(key * 0x9E3779B97F4A7C15u >> shift); }
