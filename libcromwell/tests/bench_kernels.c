@@ -287,11 +287,6 @@ static void run_kernel(void *context, int index, int threads) {
   }
 }
 
-static const struct {
-  size_t streams, ahead;
-} PATTERNS[] = {{1, 0}, {1, 1024}, {2, 0}, {4, 0}, {4, 512}};
-enum { PATTERN_COUNT = sizeof PATTERNS / sizeof *PATTERNS };
-
 typedef struct {
   const measured *what;
   size_t pattern;
@@ -302,8 +297,8 @@ static void run_read(void *context, int index, int threads) {
   const measured *m = r->what;
   size_t slice = m->matrix_bytes / (size_t)threads / 64 * 64;
   for (size_t i = 0; i < m->repeats; i++) {
-    cw_read_lines(m->memory + (m->turn + i) % m->copies * m->matrix_bytes + (size_t)index * slice, slice, PATTERNS[r->pattern].streams,
-                  PATTERNS[r->pattern].ahead);
+    cw_read_lines(m->memory + (m->turn + i) % m->copies * m->matrix_bytes + (size_t)index * slice, slice, CW_PATTERNS[r->pattern].streams,
+                  CW_PATTERNS[r->pattern].ahead);
     __asm__ volatile("" : : : "memory");
   }
 }
@@ -434,7 +429,7 @@ static void bench(const shape *s, int threads) {
       least(&op_s[i], best_peak(peak, threads, 2));
       if (!is_product) least(&word_s[i], best_peak(PEAKS[i].words, threads, 2));
     }
-    for (size_t pattern = 0; bounded && pattern < PATTERN_COUNT; pattern++) {
+    for (size_t pattern = 0; bounded && pattern < CW_PATTERN_COUNT; pattern++) {
       reading r = {&m, pattern};
       job what = {run_read, &r, threads, 0};
       m.repeats = read_s < LEAST_S ? (size_t)(LEAST_S / read_s) + 1 : 1;

@@ -1,12 +1,9 @@
 /* bench_limits.c: what can this machine do at most? Arithmetic, caches and memory, measured for several thread counts, as JSON:
  *     cmake --build build --target bench_limits && build/bench_limits [--threads 1,2] [--rounds 12] [--set BYTES]... [--memory BYTES]
  *
- * Arithmetic counts two operations a multiply-add: GFLOP/s in float32, GOP/s in int8. Chains of dependent operations hide the latency:
- * 12 of them fit the 16 registers of AVX2 beside the operands, and the longest wait known (vpdpbusd, 5 cycles at two a cycle) needs 10.
- * Reads are plain loads of every byte in GB/s (10^9), each thread its own slice; `--set` measures a working set of that size over all
+ * Arithmetic (peaks.h) counts two operations a multiply-add: GFLOP/s in float32, GOP/s in int8. Reads are plain loads of every byte in GB/s (10^9), each thread its own slice; `--set` measures a working set of that size over all
  * threads. Memory is a set of 16 times the L3 (1 GiB at most) or `--memory`. memcpy counts copied bytes once. A limit is the best of all
  * rounds and of several access patterns: other programs on the machine only ever lower a figure. What the processor lacks is left out. */
-#include <immintrin.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -18,7 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CHAINS = 12, STEPS = 100000, MAX_THREADS = 64, MAX_COUNTS = 8, MAX_SETS = 16, MAX_ROUNDS = 2000 };
+#include "peaks.h"
+
+enum { STEPS = 100000, MAX_THREADS = 64, MAX_COUNTS = 8, MAX_SETS = 16, MAX_ROUNDS = 2000 };
 static const size_t HUGE_PAGE = 2u << 20, CACHE_TRAFFIC = 32u << 20; /* bytes a thread reads from a cache in one round */
 
 static double now_s(void) {
@@ -27,79 +26,11 @@ static double now_s(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* ---- Arithmetic: STEPS times one instruction for each of 12 accumulators, in registers that no compiler can move to memory ------ */
-
-#define ALL_CHAINS(step) \
-  step("0") step("1") step("2") step("3") step("4") step("5") step("6") step("7") step("8") step("9") step("10") step("11")
-
-/* Registers 12 and up hold `bits` in every lane of 4 bytes. */
-#define PEAK(name, vector, bits, step, lanes)                                                                                     \
-  static double name(void) {                                                                                                      \
-    static const uint32_t OPERAND = bits;                                                                                         \
-    long steps = STEPS;                                                                                                           \
-    __asm__ volatile("vbroadcastss %1, %%" vector "12\n\t vbroadcastss %1, %%" vector "14\n\t vbroadcastss %1, %%" vector "15\n\t" \
-                     "1:\n\t" ALL_CHAINS(step) "dec %0\n\t jnz 1b\n\t vzeroupper"                                                 \
-                     : "+r"(steps)                                                                                                \
-                     : "m"(OPERAND)                                                                                               \
-                     : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",    \
-                       "xmm12", "xmm13", "xmm14", "xmm15");                                                                       \
-    return 2.0 * (lanes) * CHAINS * STEPS;                                                                                        \
-  }
-
-#define FMA_256(sum) "vfmadd231ps %%ymm14, %%ymm15, %%ymm" sum "\n\t"
-#define FMA_512(sum) "vfmadd231ps %%zmm14, %%zmm15, %%zmm" sum "\n\t"
-#define MADDUBS_256(sum)                                                                    \
-  "vpmaddubsw %%ymm14, %%ymm15, %%ymm13\n\t vpmaddwd %%ymm12, %%ymm13, %%ymm13\n\t vpaddd " \
-  "%%ymm13, %%ymm" sum ", %%ymm" sum "\n\t"
-#define VNNI_256(sum) "%{vex%} vpdpbusd %%ymm14, %%ymm15, %%ymm" sum "\n\t"
-#define VNNI_256_EVEX(sum) "%{evex%} vpdpbusd %%ymm14, %%ymm15, %%ymm" sum "\n\t"
-#define VNNI_512(sum) "vpdpbusd %%zmm14, %%zmm15, %%zmm" sum "\n\t"
-
-enum { HALF_F32 = 0x3f000000, BYTES_OF_37 = 0x25252525 };
-PEAK(peak_fma_256, "ymm", HALF_F32, FMA_256, 8)
-PEAK(peak_fma_512, "zmm", HALF_F32, FMA_512, 16)
-PEAK(peak_maddubs_256, "ymm", BYTES_OF_37, MADDUBS_256, 32)
-PEAK(peak_vnni_256, "ymm", BYTES_OF_37, VNNI_256, 32)
-PEAK(peak_vnni_256_evex, "ymm", BYTES_OF_37, VNNI_256_EVEX, 32)
-PEAK(peak_vnni_512, "zmm", BYTES_OF_37, VNNI_512, 64)
-
-/* ---- Memory -------------------------------------------------------------------------------------------------------------------- */
-
-/* Loads [bytes] as `streams` parts read side by side, four vectors of each in turn; several streams keep more of the hardware's
- * prefetchers at work. `ahead` bytes before a load its line is asked for (0: never). */
-#define READ(name, isa, vector, load, held)                                                                        \
-  __attribute__((target(isa))) static void name(const char *at, size_t bytes, size_t streams, size_t ahead) {      \
-    const size_t part = bytes / streams / 256 * 256;                                                               \
-    for (size_t i = 0; i < part; i += 256)                                                                         \
-      for (size_t stream = 0; stream < streams; stream++) {                                                        \
-        const char *from = at + stream * part + i;                                                                 \
-        if (ahead != 0)                                                                                            \
-          for (size_t line = 0; line < 256; line += 64) _mm_prefetch(from + ahead + line, _MM_HINT_T0);            \
-        _Pragma("GCC unroll 16") for (size_t k = 0; k < 256; k += sizeof(vector)) {                                \
-          vector value = load((const vector *)(const void *)(from + k));                                           \
-          __asm__ volatile("" : : held(value));                                                                    \
-        }                                                                                                          \
-      }                                                                                                            \
-  }
-
-READ(read_128, "sse2", __m128i, _mm_load_si128, "x")
-READ(read_256, "avx2", __m256i, _mm256_load_si256, "x")
-READ(read_512, "avx512f", __m512i, _mm512_load_si512, "v")
-
-static void read_bytes(const char *at, size_t bytes, size_t streams, size_t ahead) {
-  if (__builtin_cpu_supports("avx512f"))
-    read_512(at, bytes, streams, ahead);
-  else if (__builtin_cpu_supports("avx2"))
-    read_256(at, bytes, streams, ahead);
-  else
-    read_128(at, bytes, streams, ahead);
-}
-
 /* ---- Rounds: all threads start together. What they share (L3, memory) is judged by all work of a round over the time from its first
  * start to its last end; what each core has for itself by the sum of the threads' own best rounds. -------------------------------- */
 
 typedef struct {
-  double (*peak)(void); /* arithmetic, or NULL for memory */
+  double (*peak)(long); /* arithmetic, or NULL for memory */
   char *memory;         /* [threads * slice] */
   size_t slice;         /* bytes of a thread, a multiple of 256 */
   size_t parts;         /* a round takes one of them, in turn */
@@ -117,14 +48,14 @@ typedef struct {
 
 /* Returns the work done: operations or bytes. */
 static double run_once(const task *what, int index, int round) {
-  if (what->peak != NULL) return what->peak();
+  if (what->peak != NULL) return what->peak(STEPS);
   size_t part = what->slice / what->parts / 1024 * 1024;
   char *mine = what->memory + (size_t)index * what->slice + (size_t)round % what->parts * part;
   for (size_t pass = 0; pass < what->passes; pass++) {
     if (what->copy)
       memcpy(mine, mine + part / 2, part / 2);
     else
-      read_bytes(mine, part, what->streams, what->ahead);
+      cw_read_lines(mine, part, what->streams, what->ahead);
     __asm__ volatile("" : : : "memory");
   }
   return (double)what->passes * (double)(what->copy ? part / 2 : part);
@@ -179,12 +110,9 @@ static double best_rate(const task *what, const int *cpus, int threads, int roun
 
 /* Best over the access patterns that read fastest on some processor. */
 static double best_read(task what, const int *cpus, int threads, int rounds) {
-  static const struct {
-    size_t streams, ahead;
-  } PATTERNS[] = {{1, 0}, {1, 1024}, {2, 0}, {4, 0}, {4, 512}};
   double best = 0;
-  for (size_t i = 0; i < sizeof PATTERNS / sizeof *PATTERNS; i++) {
-    what.streams = PATTERNS[i].streams, what.ahead = PATTERNS[i].ahead;
+  for (size_t i = 0; i < CW_PATTERN_COUNT; i++) {
+    what.streams = CW_PATTERNS[i].streams, what.ahead = CW_PATTERNS[i].ahead;
     double rate = best_rate(&what, cpus, threads, rounds);
     if (rate > best) best = rate;
   }
@@ -243,7 +171,7 @@ static void print_entry(plan *p, const char *name, const char *unit, const doubl
   p->between = ",";
 }
 
-static void print_peak(plan *p, const char *name, const char *unit, int present, double (*peak)(void)) {
+static void print_peak(plan *p, const char *name, const char *unit, int present, double (*peak)(long)) {
   double values[MAX_COUNTS];
   if (!present) return;
   for (int i = 0; i < p->count_count; i++) values[i] = best_rate(&(task){.peak = peak}, p->cpus, p->counts[i], 40 * p->rounds);
@@ -282,11 +210,11 @@ static void print_all(plan *p) {
   int avx512 = __builtin_cpu_supports("avx512f"), vnni512 = avx512 && __builtin_cpu_supports("avx512vnni");
   int avx2 = __builtin_cpu_supports("avx2"), evex256 = vnni512 && __builtin_cpu_supports("avx512vl");
   int vex256 = avx2 && __builtin_cpu_supports("avxvnni");
-  print_peak(p, "fma_f32_256", "GFLOP/s", avx2 && __builtin_cpu_supports("fma"), peak_fma_256);
-  print_peak(p, "fma_f32_512", "GFLOP/s", avx512, peak_fma_512);
-  print_peak(p, "maddubs_256", "GOP/s", avx2, peak_maddubs_256);
-  print_peak(p, "vpdpbusd_256", "GOP/s", evex256 || vex256, evex256 ? peak_vnni_256_evex : peak_vnni_256);
-  print_peak(p, "vpdpbusd_512", "GOP/s", vnni512, peak_vnni_512);
+  print_peak(p, "fma_f32_256", "GFLOP/s", avx2 && __builtin_cpu_supports("fma"), cw_peak_fma_256);
+  print_peak(p, "fma_f32_512", "GFLOP/s", avx512, cw_peak_fma_512);
+  print_peak(p, "maddubs_256", "GOP/s", avx2, cw_peak_bytes_256);
+  print_peak(p, "vpdpbusd_256", "GOP/s", evex256 || vex256, evex256 ? cw_peak_bytes_256_evex : cw_peak_bytes_256_vex);
+  print_peak(p, "vpdpbusd_512", "GOP/s", vnni512, cw_peak_bytes_512);
   print_read(p, "l2_read", 0, p->l2 / 2, 0, 1);
   print_read(p, "l3_read", p->l3 / 3, 0, 2 * p->l2, 1);
   print_read(p, "dram_read", p->memory_size, 0, 0, 8);

@@ -38,6 +38,8 @@ enum { CW_PEAK_CHAINS = 12 };
   "%%ymm13, %%ymm" sum ", %%ymm" sum "\n\t"
 #define CW_WORDS_256(sum) "vpmaddwd %%ymm14, %%ymm15, %%ymm13\n\t vpaddd %%ymm13, %%ymm" sum ", %%ymm" sum "\n\t"
 #define CW_BYTES_512(sum) "vpdpbusd %%zmm14, %%zmm15, %%zmm" sum "\n\t"
+#define CW_BYTES_256_VEX(sum) "%{vex%} vpdpbusd %%ymm14, %%ymm15, %%ymm" sum "\n\t"
+#define CW_BYTES_256_EVEX(sum) "%{evex%} vpdpbusd %%ymm14, %%ymm15, %%ymm" sum "\n\t"
 #define CW_WORDS_512(sum) "vpdpwssd %%zmm14, %%zmm15, %%zmm" sum "\n\t"
 
 enum { CW_HALF_F32 = 0x3f000000, CW_BYTES_OF_37 = 0x25252525 };
@@ -45,23 +47,45 @@ CW_PEAK(cw_peak_fma_256, "ymm", CW_HALF_F32, CW_FMA_256, 8)
 CW_PEAK(cw_peak_fma_512, "zmm", CW_HALF_F32, CW_FMA_512, 16)
 CW_PEAK(cw_peak_bytes_256, "ymm", CW_BYTES_OF_37, CW_BYTES_256, 32) /* maddubs, madd, add: what AVX2 has instead of vpdpbusd */
 CW_PEAK(cw_peak_words_256, "ymm", CW_BYTES_OF_37, CW_WORDS_256, 16) /* madd, add */
+CW_PEAK(cw_peak_bytes_256_vex, "ymm", CW_BYTES_OF_37, CW_BYTES_256_VEX, 32)
+CW_PEAK(cw_peak_bytes_256_evex, "ymm", CW_BYTES_OF_37, CW_BYTES_256_EVEX, 32)
 CW_PEAK(cw_peak_bytes_512, "zmm", CW_BYTES_OF_37, CW_BYTES_512, 64) /* vpdpbusd */
 CW_PEAK(cw_peak_words_512, "zmm", CW_BYTES_OF_37, CW_WORDS_512, 32) /* vpdpwssd */
 
-/* Loads every line of [bytes] as `streams` parts side by side, asking for each line `ahead` bytes before (0: never). Several streams
- * keep more of the hardware's prefetchers at work; which pattern reads fastest differs between processors. */
-__attribute__((target("avx"))) static inline void cw_read_lines(const char *at, size_t bytes, size_t streams, size_t ahead) {
-  const size_t part = bytes / streams / 256 * 256;
-  for (size_t i = 0; i < part; i += 256)
-    for (size_t stream = 0; stream < streams; stream++) {
-      const char *from = at + stream * part + i;
-      for (size_t line = 0; line < 256; line += 64) {
-        __m256i low = _mm256_loadu_si256((const __m256i *)(const void *)(from + line));
-        __m256i high = _mm256_loadu_si256((const __m256i *)(const void *)(from + line + 32));
-        if (ahead != 0) _mm_prefetch(from + line + ahead, _MM_HINT_T0);
-        __asm__ volatile("" : : "x"(low), "x"(high));
-      }
-    }
+/* Loads [bytes] as `streams` parts read side by side, four lines of each in turn; several streams keep more of the hardware's prefetchers
+ * at work. `ahead` bytes before a load its line is asked for (0: never). */
+#define CW_READ(name, isa, vector, load, held)                                                                            \
+  __attribute__((target(isa))) static inline void name(const char *at, size_t bytes, size_t streams, size_t ahead) {      \
+    const size_t part = bytes / streams / 256 * 256;                                                                      \
+    for (size_t i = 0; i < part; i += 256)                                                                                \
+      for (size_t stream = 0; stream < streams; stream++) {                                                               \
+        const char *from = at + stream * part + i;                                                                        \
+        if (ahead != 0)                                                                                                   \
+          for (size_t line = 0; line < 256; line += 64) _mm_prefetch(from + ahead + line, _MM_HINT_T0);                   \
+        _Pragma("GCC unroll 16") for (size_t k = 0; k < 256; k += sizeof(vector)) {                                       \
+          vector value = load((const vector *)(const void *)(from + k));                                                  \
+          __asm__ volatile("" : : held(value));                                                                           \
+        }                                                                                                                 \
+      }                                                                                                                   \
+  }
+
+CW_READ(cw_read_128, "sse2", __m128i, _mm_loadu_si128, "x")
+CW_READ(cw_read_256, "avx2", __m256i, _mm256_loadu_si256, "x")
+CW_READ(cw_read_512, "avx512f", __m512i, _mm512_loadu_si512, "v")
+
+static inline void cw_read_lines(const char *at, size_t bytes, size_t streams, size_t ahead) {
+  if (__builtin_cpu_supports("avx512f"))
+    cw_read_512(at, bytes, streams, ahead);
+  else if (__builtin_cpu_supports("avx2"))
+    cw_read_256(at, bytes, streams, ahead);
+  else
+    cw_read_128(at, bytes, streams, ahead);
 }
+
+/* Ways to read memory, of which one is the fastest on each processor. */
+static const struct {
+  size_t streams, ahead;
+} CW_PATTERNS[] = {{1, 0}, {1, 1024}, {2, 0}, {4, 0}, {4, 512}, {4, 1024}, {8, 512}, {8, 1024}};
+enum { CW_PATTERN_COUNT = sizeof CW_PATTERNS / sizeof *CW_PATTERNS };
 
 #endif

@@ -91,12 +91,11 @@ INLINE void tile(const size_t ROWS, const int FEW, const cw_group_q8 *t, place *
 }
 
 /* `count` tiles of one size, from a place of its own, which no store can alias. */
-#define TILES(ROWS, FEW)                                                            \
-  static void tiles_##ROWS##_##FEW(const cw_group_q8 *t, place *at, size_t count) { \
-    const cw_group_q8 group = *t;                                                   \
-    place now = *at;                                                                \
-    for (; count > 0; count--) tile(ROWS, FEW, &group, &now);                       \
-    *at = now;                                                                      \
+#define TILES(ROWS, FEW)                                                                     \
+  static void tiles_##ROWS##_##FEW(const cw_group_q8 *restrict t, place *at, size_t count) { \
+    place now = *at;                                                                         \
+    for (; count > 0; count--) tile(ROWS, FEW, t, &now);                                     \
+    *at = now;                                                                               \
   }
 TILES(1, 1)
 TILES(2, 1)

@@ -6,7 +6,8 @@
 enum {
   MOST_GROUPS = 32, /* of a call: what is kept of rows is 72 KiB, and 128 KiB for weights that must be expanded */
   FEW_ROWS = 16,   /* up to which memory is the limit; with more, asking costs more than waiting for the hardware's prefetchers */
-  WRITTEN_ROWS = 8 /* that a tile asks for */
+  WRITTEN_ROWS = 8, /* that a tile asks for */
+  WAITING_BYTES = CW_WIDTH * sizeof(float)
 };
 
 typedef struct {
@@ -72,31 +73,39 @@ static void some_rows(const product *p, const two_panels *two, size_t row, size_
   float waiting[CW_ROWS_AT_ONCE * CW_WIDTH] __attribute__((aligned(64)));
   float *y = p->y + row * p->y_stride + two->n;
   if (p->add && !whole) copy_rows(y, p->y_stride, waiting, CW_WIDTH, rows, width);
-  const size_t asked = (rows + 11) / 12 * WRITTEN_ROWS; /* rows of y that the tiles of a group ask for */
-  for (size_t g = 0; g < p->count; g++) {
-    const size_t group = p->first + g;
-    const int last = g + 1 == p->count, to_y = whole && last, from_y = whole && p->add && g == 0, soon = whole && g + 2 >= p->count;
-    const float *from = from_y ? y : p->add || g > 0 ? waiting : zeros;
-    cw_group_q8_avx512vnni(&(cw_group_q8){
-        .rows = rows,
-        .q = p->x->q + (group * p->x->stride + row) * CW_GROUP,
-        .factors = &p->factors[g],
-        .first = row,
-        .weights = two->weights + g * CW_GROUP_BYTES,
-        .stride = two->stride,
-        .steps = least(p->w->depth - group * CW_GROUP, CW_GROUP) / 4,
-        .scales = two->scales[g],
-        .from = (const char *)from,
-        .from_stride = from == y ? y_bytes : from == zeros ? 0 : sizeof(float[CW_WIDTH]),
-        .to = (char *)(to_y ? y : waiting),
-        .to_stride = to_y ? y_bytes : sizeof(float[CW_WIDTH]),
-        .few = few,
-        .next = last ? after : (const char *)two->weights + (g + 1) * CW_GROUP_BYTES,
-        .later = later,
-        .written = soon ? (const char *)y + (last && p->count > 1 ? asked * y_bytes : 0) : (const char *)waiting,
-        .written_stride = soon ? y_bytes : 0,
-    });
-    later += (few ? 2048 : 1024) * ((rows + 11) / 12);
+  const size_t tiles = (rows + 11) / 12, y_asked = tiles * WRITTEN_ROWS * y_bytes;
+  cw_group_q8 group = {
+      .rows = rows,
+      .q = p->x->q + (p->first * p->x->stride + row) * CW_GROUP,
+      .factors = p->factors,
+      .first = row,
+      .weights = two->weights,
+      .stride = two->stride,
+      .steps = CW_GROUP / 4,
+      .scales = two->scales[0],
+      .from = (const char *)(p->add ? whole ? y : waiting : zeros),
+      .from_stride = p->add ? whole ? y_bytes : WAITING_BYTES : 0,
+      .to = (char *)waiting,
+      .to_stride = WAITING_BYTES,
+      .few = few,
+      .later = later,
+      .written = (const char *)waiting,
+  };
+  for (size_t left = p->count; left > 0; left--) {
+    group.next = left > 1 ? (const char *)group.weights + CW_GROUP_BYTES : after;
+    if (left == 1) group.steps = least(p->w->depth - (p->first + p->count - 1) * CW_GROUP, CW_GROUP) / 4;
+    if (whole && left <= 2) { /* the tiles of two groups ask for y */
+      group.written = (const char *)y + (left == 1 && p->count > 1 ? y_asked : 0);
+      group.written_stride = y_bytes;
+    }
+    if (whole && left == 1) group.to = (char *)y, group.to_stride = y_bytes;
+    cw_group_q8_avx512vnni(&group);
+    group.q += p->x->stride * CW_GROUP;
+    group.factors++;
+    group.weights += CW_GROUP_BYTES;
+    group.scales += CW_WIDTH;
+    group.from = (const char *)waiting, group.from_stride = WAITING_BYTES;
+    group.later += (few ? 2048 : 1024) * tiles;
   }
   if (!whole) copy_rows(waiting, CW_WIDTH, y, p->y_stride, rows, width);
 }
