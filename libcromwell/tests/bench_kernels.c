@@ -258,9 +258,9 @@ static void run_row_kernel(const measured *m, int index) {
       k->quantise(rows_f32 + r * size, size, CW_GROUP, q, scales, sums);
       __asm__ volatile("" : : "r"(q), "r"(scales), "r"(sums) : "memory");
     } else if (strcmp(name, "depthwise") == 0) {
-      const float *taps[9];
-      for (size_t tap = 0; tap < 9; tap++) taps[tap] = y + (tap % 3) * size;
-      k->depthwise(taps, rows_f32, rows_f32 + 9 * size, size, x);
+      const float *rows[3] = {y, y + 8 * CW_CELL, y + 16 * CW_CELL};
+      k->depthwise(&(cw_depthwise){.rows = rows, .stride = 1, .count = 1, .width = 6, .channels = CW_SLAB, .weight = rows_f32, .taps = CW_SLAB,
+                                   .bias = rows_f32 + 9 * CW_SLAB, .y = x, .sums = x + 6 * CW_SLAB, .sums_stride = CW_SLAB});
     } else {
       memcpy(x, rows_f32 + r * size, size * sizeof(float));
       if (strcmp(name, "rms") == 0) k->rms(x, y, 1e-6f, size, x);
@@ -465,8 +465,7 @@ static const shape WIDE[] = {{"", "", "", 512, 512, 0}, {"", "", "", 1024, 1024,
                              {"", "", "", 96, 576, 0},  {"", "", "", 1152, 192, 0},  {"", "", "", 384, 1536, 0}};
 static const shape ROWS[] = {{"quantise", "Gnum/s", "", 768, 1, 8},  {"rms", "Gnum/s", "", 768, 1, 8},       {"exp", "Gnum/s", "", 768, 1, 8},
                              {"silu", "Gnum/s", "", 768, 1, 8},      {"silu_mul", "Gnum/s", "", 3072, 1, 2}, {"gelu", "Gnum/s", "", 1536, 1, 4},
-                             {"sigmoid", "Gnum/s", "", 768, 1, 8},   {"softcap", "Gnum/s", "", 4096, 1, 4},  {"depthwise", "Gnum/s", "", 96, 1, 64},
-                             {"depthwise", "Gnum/s", "", 384, 1, 16}};
+                             {"sigmoid", "Gnum/s", "", 768, 1, 8},   {"softcap", "Gnum/s", "", 4096, 1, 4},  {"depthwise", "Gnum/s", "", 6 * CW_SLAB, 1, 16}};
 
 static int rows_asked(int rows) {
   for (int i = 0; i < wanted.row_count; i++)

@@ -149,19 +149,41 @@ static const size_t SIZES[] = {1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 65, 97, 2
 enum { SIZE_COUNT = sizeof SIZES / sizeof SIZES[0] };
 
 static void test_depthwise(const cw_kernels *fast) {
-  for (int s = 0; s < SIZE_COUNT; s++)
-    for (int missing = 0; missing < 5; missing++) {
-      size_t size = SIZES[s];
-      snprintf(what, sizeof what, "%s depthwise, %zu channels", fast->name, size);
-      float *taps_data = take_floats(9 * size, -2, 2), *weight = take_floats(9 * size, -1, 1), *bias = take_floats(size, -1, 1);
-      const float *taps[9];
-      for (int tap = 0; tap < 9; tap++) taps[tap] = missing > 0 && tap % (missing + 1) == missing ? NULL : taps_data + (size_t)tap * size;
-      float *a = take(size * sizeof(float)), *b = take(size * sizeof(float));
-      fast->depthwise(taps, weight, bias, size, a);
-      SLOW->depthwise(taps, weight, bias, size, b);
-      same("y", a, b, size);
-      give_back_all();
-    }
+  static const size_t CHANNELS[] = {64, 1, 7, 8, 9, 16, 17, 24, 32, 33, 48, 63};
+  static const size_t WIDTHS[] = {1, 2, 3, 4, 5, 8, 11, 32};
+  for (size_t i = 0; i < sizeof CHANNELS / sizeof CHANNELS[0]; i++)
+    for (size_t w = 0; w < sizeof WIDTHS / sizeof WIDTHS[0]; w++)
+      for (size_t stride = 1; stride <= 2; stride++) {
+        size_t channels = CHANNELS[i], width = WIDTHS[w], count = 1 + below(3), inputs = (count - 1) * stride + 3;
+        size_t taps = channels + below(3), sums_stride = channels + below(3), cells = (width - 1) * stride + 3;
+        snprintf(what, sizeof what, "%s depthwise, %zu channels, width %zu, stride %zu", fast->name, channels, width, stride);
+        const float *rows[7];
+        for (size_t r = 0; r < inputs; r++) rows[r] = take_floats((cells - 1) * CW_CELL + channels, -2, 2);
+        cw_depthwise a = {.rows = rows, .stride = stride, .count = count, .width = width, .channels = channels,
+                          .weight = take_floats(8 * taps + channels, -1, 1), .taps = taps, .bias = take_floats(channels, -1, 1),
+                          .y = take_floats((count * width - 1) * CW_SLAB + channels, NAN, NAN),
+                          .sums = take_floats((count - 1) * sums_stride + channels, NAN, NAN), .sums_stride = sums_stride};
+        cw_depthwise b = a;
+        b.y = take_copy(a.y, ((count * width - 1) * CW_SLAB + channels) * sizeof(float));
+        b.sums = take_copy(a.sums, ((count - 1) * sums_stride + channels) * sizeof(float));
+        fast->depthwise(&a);
+        SLOW->depthwise(&b);
+        same("y", a.y, b.y, (count * width - 1) * CW_SLAB + channels);
+        same("sums", a.sums, b.sums, (count - 1) * sums_stride + channels);
+        give_back_all();
+      }
+}
+
+static void test_scale(const cw_kernels *fast) {
+  for (int s = 0; s < SIZE_COUNT; s++) {
+    size_t size = SIZES[s];
+    snprintf(what, sizeof what, "%s scale, %zu numbers", fast->name, size);
+    float *x = take_floats(size, -2, 2), *gains = take_floats(size, -1, 1), *a = take(size * sizeof(float)), *b = take(size * sizeof(float));
+    fast->scale(x, gains, size, a);
+    SLOW->scale(x, gains, size, b);
+    same("y", a, b, size);
+    give_back_all();
+  }
 }
 
 static void test_rms(const cw_kernels *fast) {
@@ -234,6 +256,7 @@ int main(void) {
     test_quantise(fast);
     test_attend(fast);
     test_depthwise(fast);
+    test_scale(fast);
     test_rms(fast);
     test_activations(fast);
     printf("%s: %d failures\n", NAMES[i], failures - before);

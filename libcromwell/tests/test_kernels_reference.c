@@ -165,22 +165,43 @@ static void test_rows(void) {
   for (int i = 0; i < SIZE; i++) near("y", i, y[i], x[i] / sqrt(squares / SIZE + 1e-6) * w[i], 20 * EPS * fabs(y[i]));
 }
 
+/* A small image with zeros around it, convolved in strides of 1 and 2. */
 static void test_depthwise(void) {
-  enum { CHANNELS = 5 };
-  static float data[9][CHANNELS], weight[9][CHANNELS], bias[CHANNELS], y[CHANNELS];
-  const float *taps[9];
-  snprintf(what, sizeof what, "depthwise");
-  for (int t = 0; t < 9; t++) {
-    taps[t] = t % 3 == 2 ? NULL : data[t];
-    for (int c = 0; c < CHANNELS; c++) data[t][c] = uniform(-2, 2), weight[t][c] = uniform(-1, 1), bias[c] = uniform(-1, 1);
+  enum { CHANNELS = 5, SIDE = 6, TAPS = 7 };
+  static float image[SIDE + 2][SIDE + 2][CW_CELL], weight[9][TAPS], bias[CHANNELS], y[SIDE][SIDE][CW_SLAB], sums[SIDE][TAPS], gains[CHANNELS];
+  const float *rows[SIDE + 2];
+  for (int t = 0; t < 9; t++)
+    for (int c = 0; c < CHANNELS; c++) weight[t][c] = uniform(-1, 1), bias[c] = uniform(-1, 1), gains[c] = uniform(-1, 1);
+  for (int row = 0; row < SIDE; row++)
+    for (int col = 0; col < SIDE; col++)
+      for (int c = 0; c < CHANNELS; c++) image[row + 1][col + 1][c] = uniform(-2, 2);
+  for (int row = 0; row < SIDE + 2; row++) rows[row] = image[row][0];
+  for (int stride = 1; stride <= 2; stride++) {
+    snprintf(what, sizeof what, "depthwise, stride %d", stride);
+    int side = SIDE / stride;
+    cw_depthwise d = {.rows = rows, .stride = (size_t)stride, .count = (size_t)side, .width = (size_t)side, .channels = CHANNELS,
+                      .weight = weight[0], .taps = TAPS, .bias = bias, .y = y[0][0], .sums = sums[0], .sums_stride = TAPS};
+    K->depthwise(&d);
+    for (int row = 0; row < side; row++)
+      for (int c = 0; c < CHANNELS; c++) {
+        double total = 0, tolerance = 0;
+        for (int col = 0; col < side; col++) {
+          double want = bias[c], size = fabs(want);
+          for (int i = 0; i < 3; i++)
+            for (int j = 0; j < 3; j++) {
+              double product = (double)image[row * stride + i][col * stride + j][c] * weight[3 * i + j][c];
+              want += product, size += fabs(product);
+            }
+          want = want / (1 + exp(-want));
+          near("y", c, y[0][row * side + col][c], want, (9 * 1.2 + 8) * EPS * size); /* the slope of silu is below 1.1 */
+          total += y[0][row * side + col][c], tolerance += SIDE * EPS * fabs(want);
+        }
+        near("sums", c, sums[row][c], total, tolerance);
+      }
   }
-  K->depthwise(taps, weight[0], bias, CHANNELS, y);
-  for (int c = 0; c < CHANNELS; c++) {
-    double want = bias[c], size = fabs(want);
-    for (int t = 0; t < 9; t++)
-      if (t % 3 != 2) want += (double)data[t][c] * weight[t][c], size += fabs((double)data[t][c] * weight[t][c]);
-    near("y", c, y[c], want, 9 * EPS * size);
-  }
+  snprintf(what, sizeof what, "scale");
+  K->scale(image[1][1], gains, CHANNELS, y[0][0]);
+  for (int c = 0; c < CHANNELS; c++) near("y", c, y[0][0][c], (double)image[1][1][c] * gains[c], EPS * fabs(y[0][0][c]));
 }
 
 /* Within a few units in the last place of libm. */

@@ -18,7 +18,9 @@ enum {
   CW_GROUP = 128, /* numbers along k that share a scale */
   CW_SUB = 32,    /* numbers along k that share an int4 multiplier; depths of quantised matrices are multiples of it */
   CW_OFFSET = 64, /* of stored weights and keys */
-  CW_BLOCK = 64   /* positions of cached keys and values that are attended at once */
+  CW_BLOCK = 64,  /* positions of cached keys and values that are attended at once */
+  CW_SLAB = 64,   /* channels of an image that are convolved at once */
+  CW_CELL = 80    /* floats from a cell to the next while they are: 320 bytes spread over all sets of a cache, 256 would share a quarter */
 };
 
 /* Rows of activations: x[r, k] ~ q * scale of its group. What all rows have of one group stands together, so that a tile of rows is one
@@ -61,6 +63,19 @@ typedef struct {
   float *out;           /* [rows, D]: sum of 2^(score - highest) value */
 } cw_q8_queries;
 
+/* Some rows of cells of a 3x3 convolution of each channel by itself, with stride 1 or 2. */
+typedef struct {
+  const float *const *rows; /* [(count - 1) * stride + 3][width * stride + 2 or more][CW_CELL]: the input from the cell above and left of the
+                               first on; what lies outside of the image is zeros */
+  size_t stride, count, width, channels; /* count: rows of y; width: its cells a row; channels: up to CW_SLAB */
+  const float *weight;                   /* [9][channels], `taps` floats apart */
+  size_t taps;
+  const float *bias; /* [channels] */
+  float *y;          /* [count][width][channels], cells CW_SLAB floats apart */
+  float *sums;       /* [count][channels], `sums_stride` floats apart */
+  size_t sums_stride;
+} cw_depthwise;
+
 typedef struct {
   const char *name;
 
@@ -96,8 +111,11 @@ typedef struct {
   void (*sigmoid)(float *x, size_t size);                  /* 1 / (1 + exp(-x)) */
   void (*softcap)(float *x, size_t size, float cap); /* cap tanh(x / cap) */
 
-  /* One pixel of a 3x3 depthwise convolution: y[c] = bias[c] + sum over taps of tap[c] weight[tap, c]; taps outside are NULL. */
-  void (*depthwise)(const float *const taps[9], const float *weight /* [9, channels] */, const float *bias, size_t channels, float *y);
+  /* y[r, x, c] = silu of the chain that begins at bias[c] and adds rows[r stride + i][x stride + j][c] weight[3 i + j, c] for i, j = 0..2
+   * in order; sums[r, c] = sum over x of y[r, x, c], in order, from +0. */
+  void (*depthwise)(const cw_depthwise *d);
+  /* y[i] = x[i] gains[i] */
+  void (*scale)(const float *x, const float *gains, size_t size, float *y);
 } cw_kernels;
 
 extern const cw_kernels cw_kernels_scalar, cw_kernels_avx2, cw_kernels_avx512vnni;

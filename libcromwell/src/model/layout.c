@@ -100,9 +100,9 @@ static void take_buffers(cw_session *s, uint32_t threads, cw_arena *arena) {
   }
   s->run.follow = cw_arena_take(arena, 1, sizeof *s->run.follow);
   s->run.input = cw_q8_take(arena, input);
-  size_t middle = CW_ROWS * cw_q8_groups(mlp), grid = CW_GRID_SIDE * CW_GRID_SIDE * cw_q8_groups(config->vision.mlp);
-  s->run.middle = cw_q8_take(arena, s->max_vision > 0 ? most_size(middle, grid) : middle);
+  s->run.middle = cw_q8_take(arena, CW_ROWS * cw_q8_groups(mlp));
   size_t scratch = most_size(cw_mlp_scratch(), cw_attention_scratch(dim, group));
+  if (s->max_vision > 0) scratch = most_size(scratch, cw_vision_scratch(config));
   s->run.scratch_size = (scratch + 15) / 16 * 16;
   s->run.scratch = cw_arena_take(arena, threads, s->run.scratch_size * sizeof(float));
   s->run.partials_size = (size_t)CW_PARTIAL_ROWS * (cw_head_padded(dim) + 2);

@@ -29,13 +29,13 @@ typedef struct {
 
 /* Buffers of the vision encoder, for one tile; E is the widest expansion. */
 typedef struct {
-  float *x, *y;       /* [4096, channels or P] */
-  float *expanded;    /* [4096, E] */
-  float *depthwise;   /* [4096, E] */
+  float *x;           /* [4096, S] or [1024, C]: the stream of the convolutions */
+  float *floats;      /* what float32 matrices read of all cells */
+  float *convolved;   /* [E / 64][4096 or 1024][64]: channels in slabs */
   float *squeeze;     /* means, squeezed and gains */
   float *lines;       /* [64, E]: sums of rows of cells */
+  float *stream;      /* [1024, P]: that of the ViT blocks */
   float *h, *q, *k, *v; /* [1024, P] */
-  float *gate;        /* [1024, mlp] */
   cw_cache cache;     /* the cells of a tile, window by window, each window from a new block on */
   uint32_t *windows;  /* [1024] the row of each cell in window order */
   float *tokens;      /* [max vision tokens, shuffle^2 P] */
@@ -86,7 +86,9 @@ void cw_fusion_vision(cw_session *session, uint32_t first, uint32_t count);
 void cw_vision_encode(cw_session *session, const uint8_t *tiles, uint32_t rows, uint32_t cols);
 /* Takes the encoder's buffers from the arena. */
 void cw_vision_take(cw_vision_buffers *buffers, const cw_config *config, int quantised, uint32_t max_vision, cw_arena *arena);
-/* Numbers of the widest quantised input of the encoder's products, rows times depth. */
+/* Floats of scratch that a worker needs for the encoder. */
+size_t cw_vision_scratch(const cw_config *config);
+/* Groups of the widest quantised input of the encoder's products. */
 size_t cw_vision_input(const cw_config *config);
 /* A cache over blocks of its own for `positions` positions. */
 cw_cache cw_cache_take(cw_arena *arena, uint32_t heads, uint32_t head_dim, int quantised, uint32_t positions);

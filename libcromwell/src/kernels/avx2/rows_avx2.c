@@ -86,3 +86,9 @@ void cw_sigmoid_avx2(float *x, size_t size) { OVER_ROW(_mm256_div_ps(all(1.0f), 
 void cw_softcap_avx2(float *x, size_t size, float cap) {
   OVER_ROW(_mm256_mul_ps(all(cap), tanh_eight(_mm256_div_ps(value, all(cap)))))
 }
+
+void cw_scale_avx2(const float *x, const float *gains, size_t size, float *y) {
+  size_t i = 0;
+  for (; i + 8 <= size; i += 8) _mm256_storeu_ps(y + i, _mm256_mul_ps(_mm256_loadu_ps(x + i), _mm256_loadu_ps(gains + i)));
+  for (; i < size; i++) y[i] = x[i] * gains[i];
+}

@@ -16,4 +16,5 @@ const cw_kernels cw_kernels_avx2 = {
     .sigmoid = cw_sigmoid_avx2,
     .softcap = cw_softcap_avx2,
     .depthwise = cw_depthwise_avx2,
+    .scale = cw_scale_avx2,
 };

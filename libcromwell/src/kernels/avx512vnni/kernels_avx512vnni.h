@@ -12,7 +12,8 @@ void cw_product_q8_avx512vnni(const cw_q8_rows *x, size_t rows, const cw_q_panel
 void cw_product_q4_avx512vnni(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, float *y, size_t y_stride, int add);
 void cw_quantise_avx512vnni(const float *x, size_t depth, size_t group, int8_t *q, float *scales, int32_t *sums);
 void cw_attend_q8_avx512vnni(const cw_q8_queries *queries, const cw_q8_block *block);
-void cw_depthwise_avx512vnni(const float *const taps[9], const float *weight, const float *bias, size_t channels, float *y);
+void cw_depthwise_avx512vnni(const cw_depthwise *d);
+void cw_scale_avx512vnni(const float *x, const float *gains, size_t size, float *y);
 void cw_exp_avx512vnni(float *x, size_t size);
 void cw_silu_avx512vnni(float *x, size_t size);
 void cw_silu_mul_avx512vnni(float *x, const float *y, size_t size);

@@ -1,29 +1,46 @@
-/* quantise_avx512vnni.c: float32 rows to int8 with a scale a group. The scales of several groups are found before their numbers are rounded:
- * the largest magnitude of a group is a long chain of dependent steps, and those of different groups overlap. */
+/* quantise_avx512vnni.c: float32 rows to int8 with a scale a group. Largest magnitude, division and rounding are a long chain of dependent
+ * steps, so four groups of 128 go through it together. */
 #include <immintrin.h>
 
 #include "kernels/avx512vnni/kernels_avx512vnni.h"
 #include "kernels/avx512vnni/math_avx512vnni.h"
 
-enum { GROUPS = 8 /* whose scales are found at a time */, WHOLE = 128 /* numbers rounded at a time: two vectors of bytes */ };
+enum { WHOLE = 128 /* numbers rounded at a time: two vectors of bytes */, TOGETHER = 4 };
 
 #define EACH(N) _Pragma("GCC unroll 8") for (size_t i = 0; i < N; i++)
 
 static inline __m512 magnitude(const float *x) { return _mm512_abs_ps(_mm512_loadu_ps(x)); }
 
-/* Largest of the magnitudes of `count` numbers, a multiple of 32; NaN counts as nothing. */
-static inline float largest(const float *x, size_t count) {
-  __m512 most[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
-  size_t k = 0;
-  for (; k + 64 <= count; k += 64)
-    EACH(4) most[i] = _mm512_max_ps(magnitude(x + k + 16 * i), most[i]);
-  if (k < count)
+/* The largest of 16 lanes is the largest of these four. */
+static inline __m128 four_of(__m512 most) {
+  __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(most), _mm512_extractf32x8_ps(most, 1));
+  return _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+}
+
+/* Four that hold the largest of 128 magnitudes; NaN counts as nothing. */
+static inline __m128 largest_of_128(const float *x) {
+  __m512 most[4];
+  EACH(4) most[i] = _mm512_max_ps(magnitude(x + 16 * i), _mm512_setzero_ps());
+  EACH(4) most[i] = _mm512_max_ps(magnitude(x + 64 + 16 * i), most[i]);
+  return four_of(_mm512_max_ps(_mm512_max_ps(most[0], most[1]), _mm512_max_ps(most[2], most[3])));
+}
+
+/* The largest of `count` magnitudes, a multiple of 32. */
+static inline __m128 largest(const float *x, size_t count) {
+  __m512 most[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  for (size_t k = 0; k < count; k += 32)
     EACH(2) most[i] = _mm512_max_ps(magnitude(x + k + 16 * i), most[i]);
-  __m512 all_lanes = _mm512_max_ps(_mm512_max_ps(most[0], most[1]), _mm512_max_ps(most[2], most[3]));
-  __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(all_lanes), _mm512_extractf32x8_ps(all_lanes, 1));
-  __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  __m128 four = four_of(_mm512_max_ps(most[0], most[1]));
   __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+  return _mm_max_ss(two, _mm_movehdup_ps(two));
+}
+
+/* What numbers of groups with these largest magnitudes are multiplied by, and what brings them back, without its last two bits. */
+static inline __m128 scales_of(__m128 most, __m128 *inverse) {
+  __m128 counts = _mm_cmpge_ps(most, _mm_set1_ps(CW_TINY));
+  *inverse = _mm_and_ps(counts, _mm_div_ps(_mm_set1_ps(CW_Q8_MOST), most));
+  counts = _mm_and_ps(counts, _mm_castsi128_ps(_mm_set1_epi32(~3)));
+  return _mm_and_ps(counts, _mm_div_ps(most, _mm_set1_ps(CW_Q8_MOST)));
 }
 
 static inline __m512i whole(const float *x, __m512 inverse) { return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), inverse)); }
@@ -59,21 +76,35 @@ static inline void round_32(const float *x, __m512 inverse, int8_t *q, int32_t *
   *sum = _mm_cvtsi128_si32(_mm_add_epi32(fours, _mm_shuffle_epi32(fours, 0xb1)));
 }
 
+/* COUNT groups of 128. */
+static inline __attribute__((always_inline)) void groups_of_128(const size_t COUNT, const float *x, int8_t *q, float *scales, int32_t *sums) {
+  __m128 most[TOGETHER], inverse;
+  EACH(4) most[i] = i < COUNT ? largest_of_128(x + i * WHOLE) : _mm_setzero_ps();
+  /* Four by four numbers to the largest of each four. */
+  __m128 first = _mm_max_ps(_mm_unpacklo_ps(most[0], most[1]), _mm_unpackhi_ps(most[0], most[1]));
+  __m128 last = _mm_max_ps(_mm_unpacklo_ps(most[2], most[3]), _mm_unpackhi_ps(most[2], most[3]));
+  __m128 scale = scales_of(_mm_max_ps(_mm_movelh_ps(first, last), _mm_movehl_ps(last, first)), &inverse);
+  _mm_mask_storeu_ps(scales, (__mmask8)((1u << COUNT) - 1), scale);
+  float inverses[TOGETHER];
+  _mm_storeu_ps(inverses, inverse);
+  EACH(4)
+    if (i < COUNT) round_128(x + i * WHOLE, all(inverses[i]), q + i * WHOLE, sums + i * (WHOLE / CW_SUB));
+}
+
 void cw_quantise_avx512vnni(const float *x, size_t depth, size_t group, int8_t *q, float *scales, int32_t *sums) {
-  for (size_t first = 0; first < depth; first += GROUPS * group) {
-    const size_t end = depth - first < GROUPS * group ? depth : first + GROUPS * group;
-    float inverses[GROUPS];
-    for (size_t start = first, g = 0; start < end; start += group, g++) {
-      const float most = largest(x + start, end - start < group ? end - start : group);
-      inverses[g] = most < CW_TINY ? 0.0f : CW_Q8_MOST / most;
-      scales[start / group] = most < CW_TINY ? 0.0f : cw_q8_scale(most);
-    }
-    for (size_t start = first, g = 0; start < end; start += group, g++) {
-      const size_t stop = end - start < group ? end : start + group;
-      const __m512 inverse = all(inverses[g]);
-      size_t k = start;
-      for (; k + WHOLE <= stop; k += WHOLE) round_128(x + k, inverse, q + k, sums + k / CW_SUB);
-      for (; k < stop; k += CW_SUB) round_32(x + k, inverse, q + k, sums + k / CW_SUB);
-    }
+  size_t start = 0;
+  if (group == WHOLE) {
+    for (; start + 4 * WHOLE <= depth; start += 4 * WHOLE) groups_of_128(4, x + start, q + start, scales + start / group, sums + start / CW_SUB);
+    for (; start + 3 * WHOLE <= depth; start += 3 * WHOLE) groups_of_128(3, x + start, q + start, scales + start / group, sums + start / CW_SUB);
+    for (; start + WHOLE <= depth; start += WHOLE) groups_of_128(1, x + start, q + start, scales + start / group, sums + start / CW_SUB);
+  }
+  for (; start < depth; start += group) {
+    const size_t end = depth - start < group ? depth : start + group;
+    __m128 inverse;
+    _mm_store_ss(scales + start / group, scales_of(largest(x + start, end - start), &inverse));
+    const __m512 factor = _mm512_broadcastss_ps(inverse);
+    size_t k = start;
+    for (; k + WHOLE <= end; k += WHOLE) round_128(x + k, factor, q + k, sums + k / CW_SUB);
+    for (; k < end; k += CW_SUB) round_32(x + k, factor, q + k, sums + k / CW_SUB);
   }
 }

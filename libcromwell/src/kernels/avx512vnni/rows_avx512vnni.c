@@ -1,4 +1,4 @@
-/* rows_avx512vnni.c: activations and depthwise convolution, sixteen at a time; a short end is masked. */
+/* rows_avx512vnni.c: activations and gains, sixteen at a time; a short end is masked. */
 #include <immintrin.h>
 
 #include "kernels/avx512vnni/kernels_avx512vnni.h"
@@ -46,15 +46,9 @@ void cw_softcap_avx512vnni(float *x, size_t size, float cap) {
   OVER_ROW(_mm512_mul_ps(all(cap), tanh_sixteen(_mm512_div_ps(value, all(cap)))))
 }
 
-void cw_depthwise_avx512vnni(const float *const taps[9], const float *weight, const float *bias, size_t channels, float *y) {
-  for (size_t c = 0; c < channels; c += 16) {
-    const __mmask16 mask = lanes(c, channels);
-    __m512 sum = _mm512_maskz_loadu_ps(mask, bias + c);
-    for (size_t tap = 0; tap < 9; tap++) {
-      if (taps[tap] == NULL) continue;
-      __m512 w = _mm512_maskz_loadu_ps(mask, weight + tap * channels + c);
-      sum = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, taps[tap] + c), w, sum);
-    }
-    _mm512_mask_storeu_ps(y + c, mask, sum);
+void cw_scale_avx512vnni(const float *x, const float *gains, size_t size, float *y) {
+  for (size_t i = 0; i < size; i += 16) {
+    const __mmask16 mask = lanes(i, size);
+    _mm512_mask_storeu_ps(y + i, mask, _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), _mm512_maskz_loadu_ps(mask, gains + i)));
   }
 }

@@ -17,4 +17,5 @@ const cw_kernels cw_kernels_avx512vnni = {
     .sigmoid = cw_sigmoid_avx512vnni,
     .softcap = cw_softcap_avx512vnni,
     .depthwise = cw_depthwise_avx512vnni,
+    .scale = cw_scale_avx512vnni,
 };

@@ -10,7 +10,10 @@ void cw_product_q8_scalar(const cw_q8_rows *x, size_t rows, const cw_q_panels *w
 void cw_product_q4_scalar(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, float *y, size_t y_stride, int add);
 void cw_quantise_scalar(const float *x, size_t depth, size_t group, int8_t *q, float *scales, int32_t *sums);
 void cw_attend_q8_scalar(const cw_q8_queries *queries, const cw_q8_block *block);
-void cw_depthwise_scalar(const float *const taps[9], const float *weight, const float *bias, size_t channels, float *y);
+void cw_depthwise_scalar(const cw_depthwise *d);
+/* Channels from `first` on: what is left when a set has done all that fill a vector. */
+void cw_depthwise_from_scalar(const cw_depthwise *d, size_t first);
+void cw_scale_scalar(const float *x, const float *gains, size_t size, float *y);
 void cw_rms_scalar(const float *x, const float *weight, float eps, size_t size, float *y);
 void cw_exp_scalar(float *x, size_t size);
 void cw_silu_scalar(float *x, size_t size);

@@ -52,12 +52,3 @@ void cw_product_q8_scalar(const cw_q8_rows *x, size_t rows, const cw_q_panels *w
 void cw_product_q4_scalar(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, float *y, size_t y_stride, int add) {
   product(x, rows, w, y, y_stride, add, weight_q4);
 }
-
-void cw_depthwise_scalar(const float *const taps[9], const float *weight, const float *bias, size_t channels, float *y) {
-  for (size_t c = 0; c < channels; c++) {
-    float sum = bias[c];
-    for (size_t tap = 0; tap < 9; tap++)
-      if (taps[tap] != NULL) sum = fmaf(taps[tap][c], weight[tap * channels + c], sum);
-    y[c] = sum;
-  }
-}

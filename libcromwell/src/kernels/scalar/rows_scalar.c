@@ -35,6 +35,10 @@ void cw_quantise_scalar(const float *x, size_t depth, size_t group, int8_t *q, f
   }
 }
 
+void cw_scale_scalar(const float *x, const float *gains, size_t size, float *y) {
+  for (size_t i = 0; i < size; i++) y[i] = x[i] * gains[i];
+}
+
 void cw_exp_scalar(float *x, size_t size) {
   for (size_t i = 0; i < size; i++) x[i] = x[i] >= CW_EXP_MIN ? exp_one(x[i]) : 0.0f;
 }

@@ -16,4 +16,5 @@ const cw_kernels cw_kernels_scalar = {
     .sigmoid = cw_sigmoid_scalar,
     .softcap = cw_softcap_scalar,
     .depthwise = cw_depthwise_scalar,
+    .scale = cw_scale_scalar,
 };
