@@ -167,7 +167,7 @@ static void fill_rows(size_t rows, size_t depth, size_t group) {
   for (size_t r = 0; r < rows; r++)
     for (size_t g = 0; g < groups; g++) {
       const size_t count = depth - g * group < group ? depth - g * group : group;
-      cw_kernels_scalar.quantise(rows_f32 + r * depth + g * group, count, group, (int8_t *)rows_q8.q + (g * rows + r) * group,
+      cw_kernels_scalar.quantise(rows_f32 + r * depth + g * group, count, group, 1, (int8_t *)rows_q8.q + (g * rows + r) * group,
                                  (float *)rows_q8.scales + g * rows + r, sums);
       for (size_t s = 0; s < count / CW_SUB; s++) ((int32_t *)rows_q8.sums)[(g * (group / CW_SUB) + s) * rows + r] = sums[s];
     }
@@ -255,7 +255,7 @@ static void run_row_kernel(const measured *m, int index) {
       int8_t q[MOST_DEPTH];
       float scales[MOST_DEPTH / CW_GROUP];
       int32_t sums[MOST_DEPTH / CW_SUB];
-      k->quantise(rows_f32 + r * size, size, CW_GROUP, q, scales, sums);
+      k->quantise(rows_f32 + r * size, size, CW_GROUP, 1, q, scales, sums);
       __asm__ volatile("" : : "r"(q), "r"(scales), "r"(sums) : "memory");
     } else if (strcmp(name, "depthwise") == 0) {
       const float *rows[3] = {y, y + 8 * CW_CELL, y + 16 * CW_CELL};

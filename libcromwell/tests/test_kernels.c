@@ -75,15 +75,17 @@ static void test_quantise(const cw_kernels *fast) {
       for (int form = 0; form < 7; form++) {
         size_t group = GROUPS[g], groups = (depth + group - 1) / group;
         snprintf(what, sizeof what, "%s quantise, depth %zu, group %zu, form %d", fast->name, depth, group, form);
-        float *x = take(depth * sizeof(float)), *scales = take_floats(groups, 0, 1), *scales_slow = take_floats(groups, 0, 1);
-        int8_t *q = take(depth), *q_slow = take(depth);
-        int32_t *sums = take(depth / CW_SUB * 4), *sums_slow = take(depth / CW_SUB * 4);
+        size_t stride = form % 3 + 1, q_count = (groups - 1) * stride * group + depth - (groups - 1) * group;
+        size_t scale_count = (groups - 1) * stride + 1, sum_count = (depth / CW_SUB - 1) * stride + 1;
+        float *x = take(depth * sizeof(float)), *scales = take_floats(scale_count, 0, 1), *scales_slow = take_copy(scales, scale_count * sizeof(float));
+        int8_t *q = take(q_count), *q_slow = take_copy(q, q_count);
+        int32_t *sums = take(sum_count * 4), *sums_slow = take_copy(sums, sum_count * 4);
         fill_row(x, depth, form);
-        fast->quantise(x, depth, group, q, scales, sums);
-        SLOW->quantise(x, depth, group, q_slow, scales_slow, sums_slow);
-        same("scale", scales, scales_slow, groups);
-        if (memcmp(q, q_slow, depth) != 0) fail("q differs");
-        if (memcmp(sums, sums_slow, depth / CW_SUB * 4) != 0) fail("sums differ");
+        fast->quantise(x, depth, group, stride, q, scales, sums);
+        SLOW->quantise(x, depth, group, stride, q_slow, scales_slow, sums_slow);
+        same("scale", scales, scales_slow, scale_count);
+        if (memcmp(q, q_slow, q_count) != 0) fail("q differs");
+        if (memcmp(sums, sums_slow, sum_count * 4) != 0) fail("sums differ");
         give_back_all();
       }
 }

@@ -87,7 +87,7 @@ static void test_quantise(void) {
   static int8_t q[DEPTH];
   static int32_t sums[DEPTH / CW_SUB];
   for (int k = 0; k < DEPTH; k++) x[k] = k / GROUP == 1 ? uniform(-1e-31f, 1e-31f) : uniform(-4, 4);
-  K->quantise(x, DEPTH, GROUP, q, scales, sums);
+  K->quantise(x, DEPTH, GROUP, 1, q, scales, sums);
   for (int k = 0; k < DEPTH; k++) near("q times scale", k, (double)q[k] * scales[k / GROUP], x[k], (0.5 + 127 * 5e-7) * scales[k / GROUP] + 1e-31);
   for (int g = 0; g < 3; g++) {
     int most = 0;

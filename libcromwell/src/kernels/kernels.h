@@ -89,9 +89,9 @@ typedef struct {
   void (*product_q4)(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, float *y, size_t y_stride, int add);
 
   /* Quantises one row in groups of `group` (a multiple of 32): m = max |x| of the group; below 1e-30 q = 0 and scale = 0, else
-   * q = x * (127 / m) to the nearest even, scale = m / 127 without its last two bits. q: [depth], sums: [depth / 32]. depth is a
-   * multiple of 32. */
-  void (*quantise)(const float *x, size_t depth, size_t group, int8_t *q, float *scales, int32_t *sums);
+   * q = x * (127 / m) to the nearest even, scale = m / 127 without its last two bits. depth is a multiple of 32. The
+   * layout is that of cw_q8_rows: group g goes to q + g stride group, scales[g stride], sums s to sums[s stride]; 1 is dense. */
+  void (*quantise)(const float *x, size_t depth, size_t group, size_t stride, int8_t *q, float *scales, int32_t *sums);
 
   /* One block of attention. For a row with seen > 0:
    *     s[p] = (float)dot * scale * key_scale[p], dot = the exact sum of q (key - 64)

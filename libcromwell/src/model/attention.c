@@ -91,7 +91,7 @@ static void gather_queries(const attention_job *job, const tile *t) {
     int32_t parts[8], sum = 0;
     memcpy(padded, q, head_dim * sizeof(float));
     memset(padded + head_dim, 0, (D - head_dim) * sizeof(float));
-    job->run->kernels->quantise(padded, D, D, (int8_t *)t->q + (size_t)r * D, &scales[r], parts);
+    job->run->kernels->quantise(padded, D, D, 1, (int8_t *)t->q + (size_t)r * D, &scales[r], parts);
     for (uint32_t i = 0; i < D / CW_SUB; i++) sum += parts[i];
     scales[r] *= scale;
     sums[r] = sum;

@@ -15,7 +15,7 @@ static size_t rows_bytes(size_t depth, int quantised) {
 void cw_block_put_row(uint8_t *block, size_t offset, uint32_t place, const cw_kernels *kernels, const float *x, size_t depth) {
   int32_t sums[8192 / CW_SUB]; /* of the largest hidden size of a configuration */
   float *scales = (float *)(block + offset + CW_BLOCK * depth);
-  kernels->quantise(x, depth, CW_GROUP, (int8_t *)block + offset + place * depth, scales + place * cw_q8_groups(depth), sums);
+  kernels->quantise(x, depth, CW_GROUP, 1, (int8_t *)block + offset + place * depth, scales + place * cw_q8_groups(depth), sums);
 }
 
 void cw_block_take_row(const uint8_t *block, size_t offset, uint32_t place, size_t depth, cw_q8_room room, size_t row) {

@@ -2,8 +2,6 @@
  * the number of threads nor of rows changes a bit. */
 #include "model/products.h"
 
-#include <string.h>
-
 /* Below this many multiply-adds, a few microseconds of one core, waking another costs more than it brings. */
 static const double WORTH_SHARING = 1e5;
 
@@ -23,20 +21,9 @@ cw_q8_room cw_q8_take(cw_arena *arena, size_t groups) {
 }
 
 void cw_q8_put(const cw_kernels *kernels, cw_q8_room room, size_t row, size_t first, const float *x, size_t count) {
-  enum { AT_ONCE = 8 }; /* groups: a kernel's work on several overlaps */
-  int8_t q[AT_ONCE * CW_GROUP];
-  float scales[AT_ONCE];
-  int32_t sums[AT_ONCE * CW_GROUP / CW_SUB];
-  for (size_t k = 0; k < count; k += sizeof q) {
-    const size_t some = count - k < sizeof q ? count - k : sizeof q;
-    kernels->quantise(x + k, some, CW_GROUP, q, scales, sums);
-    for (size_t i = 0; i < some; i += CW_GROUP) {
-      const size_t group = first + (k + i) / CW_GROUP, at = group * room.stride + row, length = some - i < CW_GROUP ? some - i : CW_GROUP;
-      memcpy(room.q + at * CW_GROUP, q + i, length);
-      room.scales[at] = scales[i / CW_GROUP];
-      for (size_t s = 0; s < length / CW_SUB; s++) room.sums[(group * (CW_GROUP / CW_SUB) + s) * room.stride + row] = sums[i / CW_SUB + s];
-    }
-  }
+  size_t at = first * room.stride + row;
+  kernels->quantise(x, count, CW_GROUP, room.stride, room.q + at * CW_GROUP, room.scales + at,
+                    room.sums + first * (CW_GROUP / CW_SUB) * room.stride + row);
 }
 
 typedef struct {

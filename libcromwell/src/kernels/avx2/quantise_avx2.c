@@ -32,17 +32,18 @@ static inline int32_t sum_of(__m256i q) {
   return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
 }
 
-void cw_quantise_avx2(const float *x, size_t depth, size_t group, int8_t *q, float *scales, int32_t *sums) {
+void cw_quantise_avx2(const float *x, size_t depth, size_t group, size_t stride, int8_t *q, float *scales, int32_t *sums) {
   for (size_t start = 0; start < depth; start += group) {
     size_t count = depth - start < group ? depth - start : group;
     float most = largest(x + start, count);
     int none = most < CW_TINY;
-    scales[start / group] = none ? 0.0f : cw_q8_scale(most);
+    scales[start / group * stride] = none ? 0.0f : cw_q8_scale(most);
     __m256 inverse = _mm256_set1_ps(none ? 0.0f : CW_Q8_MOST / most);
-    for (size_t k = start; k < start + count; k += CW_SUB) {
+    int8_t *to = q + start * stride;
+    for (size_t k = start; k < start + count; k += CW_SUB, to += CW_SUB) {
       __m256i bytes = thirty_two(x + k, inverse);
-      _mm256_storeu_si256((__m256i *)(void *)(q + k), bytes);
-      sums[k / CW_SUB] = sum_of(bytes);
+      _mm256_storeu_si256((__m256i *)(void *)to, bytes);
+      sums[k / CW_SUB * stride] = sum_of(bytes);
     }
   }
 }

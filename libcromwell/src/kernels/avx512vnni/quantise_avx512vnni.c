@@ -46,7 +46,7 @@ static inline __m128 scales_of(__m128 most, __m128 *inverse) {
 static inline __m512i whole(const float *x, __m512 inverse) { return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), inverse)); }
 
 /* 128 numbers. Packs narrow within 128-bit lanes, so that fours of bytes come out as 0 4 8 12 | 1 5 9 13 | .. and are put in order. */
-static inline void round_128(const float *x, __m512 inverse, int8_t *q, int32_t *sums) {
+static inline void round_128(const float *x, __m512 inverse, int8_t *q, int32_t *sums, size_t stride) {
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   __m512i bytes[2], sum[2];
   EACH(2) {
@@ -63,7 +63,9 @@ static inline void round_128(const float *x, __m512 inverse, int8_t *q, int32_t 
   __m512i aabb = _mm512_mask_blend_epi32(0xcccc, sum[0], sum[1]);
   aabb = _mm512_add_epi32(aabb, _mm512_shuffle_i32x4(aabb, aabb, 0xb1));
   __m512i four = _mm512_permutexvar_epi32(_mm512_castsi128_si512(_mm_setr_epi32(0, 8, 2, 10)), aabb);
-  _mm_storeu_si128((__m128i *)(void *)sums, _mm512_castsi512_si128(four));
+  __m128i sum_of_32 = _mm512_castsi512_si128(four);
+  sums[0] = _mm_extract_epi32(sum_of_32, 0), sums[stride] = _mm_extract_epi32(sum_of_32, 1);
+  sums[2 * stride] = _mm_extract_epi32(sum_of_32, 2), sums[3 * stride] = _mm_extract_epi32(sum_of_32, 3);
 }
 
 static inline void round_32(const float *x, __m512 inverse, int8_t *q, int32_t *sum) {
@@ -77,34 +79,43 @@ static inline void round_32(const float *x, __m512 inverse, int8_t *q, int32_t *
 }
 
 /* COUNT groups of 128. */
-static inline __attribute__((always_inline)) void groups_of_128(const size_t COUNT, const float *x, int8_t *q, float *scales, int32_t *sums) {
+static inline __attribute__((always_inline)) void groups_of_128(const size_t COUNT, const float *x, size_t stride, int8_t *q, float *scales,
+                                                                int32_t *sums) {
   __m128 most[TOGETHER], inverse;
   EACH(4) most[i] = i < COUNT ? largest_of_128(x + i * WHOLE) : _mm_setzero_ps();
   /* Four by four numbers to the largest of each four. */
   __m128 first = _mm_max_ps(_mm_unpacklo_ps(most[0], most[1]), _mm_unpackhi_ps(most[0], most[1]));
   __m128 last = _mm_max_ps(_mm_unpacklo_ps(most[2], most[3]), _mm_unpackhi_ps(most[2], most[3]));
   __m128 scale = scales_of(_mm_max_ps(_mm_movelh_ps(first, last), _mm_movehl_ps(last, first)), &inverse);
-  _mm_mask_storeu_ps(scales, (__mmask8)((1u << COUNT) - 1), scale);
-  float inverses[TOGETHER];
+  float each[TOGETHER], inverses[TOGETHER];
+  _mm_storeu_ps(each, scale);
   _mm_storeu_ps(inverses, inverse);
   EACH(4)
-    if (i < COUNT) round_128(x + i * WHOLE, all(inverses[i]), q + i * WHOLE, sums + i * (WHOLE / CW_SUB));
+    if (i < COUNT) {
+      scales[i * stride] = each[i];
+      round_128(x + i * WHOLE, all(inverses[i]), q + i * WHOLE * stride, sums + i * (WHOLE / CW_SUB) * stride, stride);
+    }
 }
 
-void cw_quantise_avx512vnni(const float *x, size_t depth, size_t group, int8_t *q, float *scales, int32_t *sums) {
+void cw_quantise_avx512vnni(const float *x, size_t depth, size_t group, size_t stride, int8_t *q, float *scales, int32_t *sums) {
   size_t start = 0;
-  if (group == WHOLE) {
-    for (; start + 4 * WHOLE <= depth; start += 4 * WHOLE) groups_of_128(4, x + start, q + start, scales + start / group, sums + start / CW_SUB);
-    for (; start + 3 * WHOLE <= depth; start += 3 * WHOLE) groups_of_128(3, x + start, q + start, scales + start / group, sums + start / CW_SUB);
-    for (; start + WHOLE <= depth; start += WHOLE) groups_of_128(1, x + start, q + start, scales + start / group, sums + start / CW_SUB);
+  while (group == WHOLE && depth - start >= WHOLE) {
+    const size_t left = (depth - start) / WHOLE, count = left >= 4 ? 4 : left == 3 ? 3 : 1;
+    float *to_scales = scales + start / WHOLE * stride;
+    int32_t *to_sums = sums + start / CW_SUB * stride;
+    if (count == 4) groups_of_128(4, x + start, stride, q + start * stride, to_scales, to_sums);
+    else if (count == 3) groups_of_128(3, x + start, stride, q + start * stride, to_scales, to_sums);
+    else groups_of_128(1, x + start, stride, q + start * stride, to_scales, to_sums);
+    start += count * WHOLE;
   }
   for (; start < depth; start += group) {
     const size_t end = depth - start < group ? depth : start + group;
     __m128 inverse;
-    _mm_store_ss(scales + start / group, scales_of(largest(x + start, end - start), &inverse));
+    _mm_store_ss(scales + start / group * stride, scales_of(largest(x + start, end - start), &inverse));
     const __m512 factor = _mm512_broadcastss_ps(inverse);
+    int8_t *to = q + start * stride;
     size_t k = start;
-    for (; k + WHOLE <= end; k += WHOLE) round_128(x + k, factor, q + k, sums + k / CW_SUB);
-    for (; k < end; k += CW_SUB) round_32(x + k, factor, q + k, sums + k / CW_SUB);
+    for (; k + WHOLE <= end; k += WHOLE, to += WHOLE) round_128(x + k, factor, to, sums + k / CW_SUB * stride, stride);
+    for (; k < end; k += CW_SUB, to += CW_SUB) round_32(x + k, factor, to, sums + k / CW_SUB * stride);
   }
 }

@@ -19,19 +19,19 @@ void cw_rms_scalar(const float *x, const float *weight, float eps, size_t size, 
   }
 }
 
-void cw_quantise_scalar(const float *x, size_t depth, size_t group, int8_t *q, float *scales, int32_t *sums) {
+void cw_quantise_scalar(const float *x, size_t depth, size_t group, size_t stride, int8_t *q, float *scales, int32_t *sums) {
   for (size_t start = 0; start < depth; start += group) {
     size_t end = start + group < depth ? start + group : depth;
     float most = 0.0f;
     for (size_t k = start; k < end; k++) most = fabsf(x[k]) > most ? fabsf(x[k]) : most;
     float inverse = most < CW_TINY ? 0.0f : CW_Q8_MOST / most;
-    for (size_t k = start; k < end; k++) q[k] = (int8_t)lrintf(x[k] * inverse);
-    scales[start / group] = most < CW_TINY ? 0.0f : cw_q8_scale(most);
+    for (size_t k = start; k < end; k++) q[start * stride + k - start] = (int8_t)lrintf(x[k] * inverse);
+    scales[start / group * stride] = most < CW_TINY ? 0.0f : cw_q8_scale(most);
   }
   for (size_t k = 0; k < depth; k += CW_SUB) {
     int32_t sum = 0;
-    for (size_t i = 0; i < CW_SUB; i++) sum += q[k + i];
-    sums[k / CW_SUB] = sum;
+    for (size_t i = 0; i < CW_SUB; i++) sum += q[k / group * group * stride + k % group + i];
+    sums[k / CW_SUB * stride] = sum;
   }
 }
 
