@@ -34,6 +34,8 @@ typedef struct {
   size_t first;           /* of these rows in factors */
   const uint8_t *weights; /* [2][steps][16][4], panels `stride` bytes apart: weight + 64 */
   size_t stride, steps;   /* steps: of 4 along k, 8, 16, 24 or 32 */
+  const uint8_t *multipliers; /* int4 only: [2][steps / 8][16], `multiplier_stride` bytes apart */
+  size_t multiplier_stride;
   const float *scales;    /* [32], of the weights */
   const char *from;       /* to[r, 32] = from[r, 32] + products: floats, rows `from_stride` and `to_stride` bytes apart */
   char *to;
@@ -47,6 +49,8 @@ typedef struct {
 } cw_group_q8;
 
 void cw_group_q8_avx512vnni(const cw_group_q8 *group);
+/* The same for int4 weights as they are, [2][steps / 2][16][4] of nibbles, and at most 12 rows. */
+void cw_group_q4_avx512vnni(const cw_group_q8 *group);
 
 /* Scales of one panel as floats. */
 static inline __m512 cw_scales_avx512vnni(const uint16_t *scales) {
@@ -69,7 +73,7 @@ static inline __mmask16 cw_wanted_avx512vnni(size_t left) {
 /* Writes the int8 weights of groups first .. first + count - 1 of a panel: [count][steps][16][4]. */
 typedef void (*cw_expand_fn)(const cw_q_panels *w, size_t panel, size_t first, size_t count, uint8_t *out);
 
-/* Several rows times all panels (kernels.h); `expand` is NULL where weights are int8 already. */
+/* Several rows times all panels (kernels.h); `expand` is given where weights are int4, and used from 13 rows on. */
 void cw_rows_q8_avx512vnni(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, cw_expand_fn expand, float *y, size_t y_stride, int add);
 
 #endif

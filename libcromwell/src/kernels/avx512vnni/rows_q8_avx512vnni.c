@@ -5,6 +5,7 @@
 
 enum {
   MOST_GROUPS = 32, /* of a call: what is kept of rows is 72 KiB, and 128 KiB for weights that must be expanded */
+  DIRECT_ROWS = 12, /* up to which int4 weights are used as they are */
   FEW_ROWS = 16,   /* up to which memory is the limit; with more, asking costs more than waiting for the hardware's prefetchers */
   WRITTEN_ROWS = 8, /* that a tile asks for */
   WAITING_BYTES = CW_WIDTH * sizeof(float)
@@ -51,8 +52,9 @@ static void copy_rows(const float *from, size_t from_stride, float *to, size_t t
 
 /* Two panels for the rows of a call: their scales as floats, weights of these groups, panels `stride` bytes apart, and what comes after. */
 typedef struct {
-  size_t n, stride; /* n: the first output */
-  const uint8_t *weights;
+  size_t n, stride, group_bytes; /* n: the first output; group_bytes: of a panel's weights */
+  const uint8_t *weights, *multipliers; /* multipliers: NULL for int8 */
+  size_t multiplier_stride;
   float scales[MOST_GROUPS][CW_WIDTH] __attribute__((aligned(64)));
 } two_panels;
 
@@ -82,6 +84,8 @@ static void some_rows(const product *p, const two_panels *two, size_t row, size_
       .weights = two->weights,
       .stride = two->stride,
       .steps = CW_GROUP / 4,
+      .multipliers = two->multipliers,
+      .multiplier_stride = two->multiplier_stride,
       .scales = two->scales[0],
       .from = (const char *)(p->add ? whole ? y : waiting : zeros),
       .from_stride = p->add ? whole ? y_bytes : WAITING_BYTES : 0,
@@ -92,17 +96,22 @@ static void some_rows(const product *p, const two_panels *two, size_t row, size_
       .written = (const char *)waiting,
   };
   for (size_t left = p->count; left > 0; left--) {
-    group.next = left > 1 ? (const char *)group.weights + CW_GROUP_BYTES : after;
+    group.next = left > 1 ? (const char *)group.weights + two->group_bytes : after;
     if (left == 1) group.steps = least(p->w->depth - (p->first + p->count - 1) * CW_GROUP, CW_GROUP) / 4;
     if (whole && left <= 2) { /* the tiles of two groups ask for y */
       group.written = (const char *)y + (left == 1 && p->count > 1 ? y_asked : 0);
       group.written_stride = y_bytes;
     }
     if (whole && left == 1) group.to = (char *)y, group.to_stride = y_bytes;
-    cw_group_q8_avx512vnni(&group);
+    if (two->multipliers != NULL) {
+      cw_group_q4_avx512vnni(&group);
+      group.multipliers += CW_GROUP / CW_SUB * CW_PANEL;
+    } else {
+      cw_group_q8_avx512vnni(&group);
+    }
     group.q += p->x->stride * CW_GROUP;
     group.factors++;
-    group.weights += CW_GROUP_BYTES;
+    group.weights += two->group_bytes;
     group.scales += CW_WIDTH;
     group.from = (const char *)waiting, group.from_stride = WAITING_BYTES;
     group.later += (few ? 2048 : 1024) * tiles;
@@ -111,26 +120,29 @@ static void some_rows(const product *p, const two_panels *two, size_t row, size_
 }
 
 static void compute(product *p) {
-  const size_t depth = p->w->depth, panel_bytes = depth * CW_PANEL, blocks = (p->rows + CW_ROWS_AT_ONCE - 1) / CW_ROWS_AT_ONCE;
+  const size_t depth = p->w->depth, subs = depth / CW_SUB, blocks = (p->rows + CW_ROWS_AT_ONCE - 1) / CW_ROWS_AT_ONCE;
   const size_t per_block = (p->rows + blocks - 1) / blocks, expanded_bytes = least(depth - p->first * CW_GROUP, p->count * CW_GROUP) * CW_PANEL;
+  const int four = p->expand != NULL, expanding = four && p->rows > DIRECT_ROWS;
+  const size_t panel_bytes = depth * CW_PANEL / (four ? 2 : 1), group_bytes = CW_GROUP_BYTES / (four ? 2 : 1);
   uint8_t expanded[CW_BESIDE * MOST_GROUPS * CW_GROUP_BYTES] __attribute__((aligned(64)));
   two_panels two;
   prepare_rows(p);
   for (two.n = 0; two.n < p->w->outputs; two.n += CW_WIDTH) {
     const size_t panel = two.n / CW_PANEL, beside = p->w->outputs - two.n > CW_PANEL; /* a last panel alone is computed twice, and kept once */
-    two.weights = p->w->weights + panel * panel_bytes + p->first * CW_GROUP_BYTES;
-    two.stride = beside * panel_bytes;
-    const char *after = (const char *)two.weights + CW_BESIDE * panel_bytes, *later = after;
-    if (p->expand != NULL) {
-      later = (const char *)p->w->weights + ((panel + CW_BESIDE) * panel_bytes + p->first * CW_GROUP_BYTES) / 2;
+    const uint8_t *stored = p->w->weights + panel * panel_bytes + p->first * group_bytes;
+    const char *later = (const char *)stored + CW_BESIDE * panel_bytes;
+    two.weights = stored, two.stride = beside * panel_bytes, two.group_bytes = group_bytes;
+    two.multipliers = four ? p->w->multipliers + (panel * subs + p->first * (CW_GROUP / CW_SUB)) * CW_PANEL : NULL;
+    two.multiplier_stride = beside * subs * CW_PANEL;
+    prepare_scales(p, &two);
+    if (expanding) {
       p->expand(p->w, panel, p->first, p->count, expanded);
       if (beside) p->expand(p->w, panel + 1, p->first, p->count, expanded + expanded_bytes);
-      two.weights = expanded, after = (const char *)expanded, two.stride = beside * expanded_bytes;
+      two.weights = expanded, two.stride = beside * expanded_bytes, two.group_bytes = CW_GROUP_BYTES, two.multipliers = NULL;
     }
-    prepare_scales(p, &two);
+    const char *again = (const char *)two.weights;
     for (size_t row = 0; row < p->rows; row += per_block)
-      some_rows(p, &two, row, least(p->rows - row, per_block), row + per_block < p->rows ? (const char *)two.weights : after,
-                row == 0 ? later : (const char *)two.weights);
+      some_rows(p, &two, row, least(p->rows - row, per_block), row + per_block < p->rows || expanding ? again : later, row == 0 ? later : again);
   }
 }
 
