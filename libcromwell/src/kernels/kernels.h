@@ -1,8 +1,8 @@
 /* kernels.h: the table of kernels that an instruction set provides.
  *
  * Every kernel of every set computes the same bits. Integer sums are exact, so their order is free; a float output is one chain
- * of fused multiply-adds in an order fixed here, and vectors run along outputs. Row sums (rms) use 8 lanes, element i in lane
- * i mod 8, joined as a fixed tree. exp, exp2, tanh and sigmoid are polynomials of this library.
+ * of fused multiply-adds in an order fixed here, and vectors run along outputs. Row sums (rms) use 32 lanes, element i in lane
+ * i mod 32, joined as a fixed tree. exp, exp2, tanh and sigmoid are polynomials of this library.
  *
  * Quantised numbers. A weight is (u - 64) * scale with u in 0..128, an activation q * scale with q in -127..127. Seven bits for
  * weights and eight for activations: 2 * 128 * 127 fits 16 bits, so vpmaddubsw never saturates and AVX2 gives the sums of VNNI,
@@ -102,6 +102,8 @@ typedef struct {
   void (*attend_q8)(const cw_q8_queries *queries, const cw_q8_block *block);
 
   /* y = x / sqrt(mean(x^2) + eps) * weight; weight NULL = 1; y may be x. */
+  /* The sum of squares: 32 chains s[i mod 32] = fma(x[i], x[i], s[i mod 32]), then e[j] = (s[j] + s[8+j]) + (s[16+j] + s[24+j]), then
+   * ((e[0]+e[4]) + (e[2]+e[6])) + ((e[1]+e[5]) + (e[3]+e[7])). */
   void (*rms)(const float *x, const float *weight, float eps, size_t size, float *y);
 
   void (*exp)(float *x, size_t size);                      /* exp(x), 0 below CW_EXP_MIN (-inf included); x <= CW_EXP_MAX */
@@ -156,7 +158,7 @@ extern const cw_kernels cw_kernels_scalar, cw_kernels_avx2, cw_kernels_avx512vnn
 #define CW_SIGMOID_C4 0.041890330613f
 #define CW_SIGMOID_C5 -0.008312501013f
 #define CW_GELU_SLOPE 1.5957691216f /* 2 * 0.7978845608, as 0.5 (1 + tanh u) = sigmoid(2u) */
-#define CW_GELU_CUBE 0.044715f
+#define CW_GELU_CUBE 0.0713548162726f /* CW_GELU_SLOPE * 0.044715: 2u = x (SLOPE + CUBE x^2) */
 #define CW_TINY 1e-30f /* groups whose largest magnitude is below it count as zero */
 #define CW_Q8_MOST 127.0f
 #define CW_Q16_MOST 32767.0f

@@ -66,7 +66,9 @@ static void stem_chunk(void *context, uint32_t chunk, uint32_t worker) {
   float *patches = run->scratch + worker * run->scratch_size, *row = patches + cw_rounded(TILE * PATCH);
   for (uint32_t y = 0; y < 4; y++) {
     const uint8_t *line = job->tile + ((size_t)chunk * 4 + y) * CW_TILE_SIDE * 3;
-    for (uint32_t i = 0; i < CW_STEM_SIDE * 12; i++) patches[i / 12 * PATCH + y * 12 + i % 12] = job->pixel[i % 3][line[i]];
+    for (float *to = patches + y * 12; to < patches + CW_STEM_SIDE * PATCH; to += PATCH, line += 12)
+      for (uint32_t i = 0; i < 12; i += 3)
+        for (uint32_t channel = 0; channel < 3; channel++) to[i + channel] = job->pixel[channel][line[i + channel]];
   }
   cw_input in = {.f32 = patches};
   float *x = job->s->vision.x + (size_t)chunk * CW_STEM_SIDE * S;
@@ -88,7 +90,7 @@ static void stem(cw_session *s, const uint8_t *tile) {
 
 typedef struct {
   cw_session *s;
-  const float *row, *col; /* [P]: of the tile's place in the image */
+  const float *row, *col; /* [P]: of the tile's row and column in the image */
   cw_reading next;
 } proj_job;
 
@@ -103,9 +105,10 @@ static void proj_chunk(void *context, uint32_t chunk, uint32_t worker) {
   cw_reading cells = cw_reading_take(&scratch, TILE, &w->proj);
   for (uint32_t i = 0; i < TILE; i++) cw_reading_put(run, &cells, i, 0, job->s->vision.x + (size_t)(first + i) * C, C);
   cw_rows_times(run, &cells, 0, TILE, &w->proj, x, 0);
+  for (uint32_t i = 0; i < P; i++) row[i] = job->row[i] + job->col[i];
   for (uint32_t cell = 0; cell < TILE; cell++) {
     const float *pos = w->pos + (size_t)(first + cell) * P;
-    for (uint32_t i = 0; i < P; i++) x[cell * P + i] += pos[i] + job->row[i] + job->col[i];
+    for (uint32_t i = 0; i < P; i++) x[cell * P + i] += pos[i] + row[i];
   }
   cw_reading_norm(job->s, &job->next, job->s->vision.stream, w->vision[0].attn_norm, first, TILE, row);
 }

@@ -26,19 +26,24 @@ static inline void store_end(float *y, __m256 value, size_t count) {
 }
 
 void cw_rms_avx2(const float *x, const float *weight, float eps, size_t size, float *y) {
-  size_t whole = size / 8 * 8, end = size - whole;
-  __m256 lanes = _mm256_setzero_ps();
-  for (size_t i = 0; i < whole; i += 8) {
-    __m256 value = _mm256_loadu_ps(x + i);
-    lanes = _mm256_fmadd_ps(value, value, lanes);
+  size_t whole = size / 8 * 8, end = size - whole, i = 0;
+  __m256 lanes[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
+  for (; i + 32 <= size; i += 32)
+#pragma GCC unroll 4
+    for (size_t j = 0; j < 4; j++) {
+      __m256 value = _mm256_loadu_ps(x + i + 8 * j);
+      lanes[j] = _mm256_fmadd_ps(value, value, lanes[j]);
+    }
+#pragma GCC unroll 4
+  for (size_t j = 0; j < 4; j++) {
+    size_t at = i + 8 * j;
+    if (at >= size) break;
+    __m256 value = at < whole ? _mm256_loadu_ps(x + at) : load_end(x + whole, end);
+    lanes[j] = _mm256_fmadd_ps(value, value, lanes[j]);
   }
-  if (end > 0) {
-    __m256 value = load_end(x + whole, end);
-    lanes = _mm256_fmadd_ps(value, value, lanes);
-  }
-  float mean = join(lanes) / (float)size;
+  float mean = join(_mm256_add_ps(_mm256_add_ps(lanes[0], lanes[1]), _mm256_add_ps(lanes[2], lanes[3]))) / (float)size;
   __m256 inverse = all(1.0f / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(mean + eps))));
-  for (size_t i = 0; i < whole; i += 8) {
+  for (i = 0; i < whole; i += 8) {
     __m256 scaled = _mm256_mul_ps(_mm256_loadu_ps(x + i), inverse);
     _mm256_storeu_ps(y + i, weight == NULL ? scaled : _mm256_mul_ps(scaled, _mm256_loadu_ps(weight + i)));
   }
@@ -49,9 +54,8 @@ void cw_rms_avx2(const float *x, const float *weight, float eps, size_t size, fl
 }
 
 static inline __m256 gelu_eight(__m256 x) {
-  __m256 cube = _mm256_mul_ps(_mm256_mul_ps(x, x), x);
-  __m256 inner = _mm256_mul_ps(all(CW_GELU_SLOPE), _mm256_fmadd_ps(cube, all(CW_GELU_CUBE), x));
-  return _mm256_div_ps(x, one_plus_exp(inner));
+  __m256 slope = _mm256_fmadd_ps(_mm256_mul_ps(x, x), all(CW_GELU_CUBE), all(CW_GELU_SLOPE));
+  return _mm256_div_ps(x, one_plus_exp(_mm256_mul_ps(x, slope)));
 }
 
 /* x[i] = EIGHT(x[i]) over a row, with `value` the eight at hand. */

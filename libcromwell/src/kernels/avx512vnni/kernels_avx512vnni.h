@@ -14,6 +14,7 @@ void cw_quantise_avx512vnni(const float *x, size_t depth, size_t group, size_t s
 void cw_attend_q8_avx512vnni(const cw_q8_queries *queries, const cw_q8_block *block);
 void cw_depthwise_avx512vnni(const cw_depthwise *d);
 void cw_scale_avx512vnni(const float *x, const float *gains, size_t size, float *y);
+void cw_rms_avx512vnni(const float *x, const float *weight, float eps, size_t size, float *y);
 void cw_exp_avx512vnni(float *x, size_t size);
 void cw_silu_avx512vnni(float *x, size_t size);
 void cw_silu_mul_avx512vnni(float *x, const float *y, size_t size);

@@ -1,4 +1,4 @@
-/* rows_avx512vnni.c: activations and gains, sixteen at a time; a short end is masked. */
+/* rows_avx512vnni.c: norms, activations and gains, sixteen at a time; a short end is masked. */
 #include <immintrin.h>
 
 #include "kernels/avx512vnni/kernels_avx512vnni.h"
@@ -9,10 +9,45 @@ static inline __mmask16 lanes(size_t i, size_t size) {
   return size - i >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << (size - i)) - 1);
 }
 
+/* The fixed tree that joins 32 lanes. */
+static inline float join(__m512 first, __m512 second) {
+  __m256 low = _mm256_add_ps(_mm512_castps512_ps256(first), _mm512_extractf32x8_ps(first, 1));
+  __m256 high = _mm256_add_ps(_mm512_castps512_ps256(second), _mm512_extractf32x8_ps(second, 1));
+  __m256 eight = _mm256_add_ps(low, high);
+  __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1)); /* 0+4 1+5 2+6 3+7 */
+  __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+void cw_rms_avx512vnni(const float *x, const float *weight, float eps, size_t size, float *y) {
+  __m512 first = _mm512_setzero_ps(), second = first;
+  size_t i = 0;
+  for (; i + 32 <= size; i += 32) {
+    __m512 low = _mm512_loadu_ps(x + i), high = _mm512_loadu_ps(x + i + 16);
+    first = _mm512_fmadd_ps(low, low, first);
+    second = _mm512_fmadd_ps(high, high, second);
+  }
+  if (i < size) {
+    __m512 low = _mm512_maskz_loadu_ps(lanes(i, size), x + i);
+    first = _mm512_fmadd_ps(low, low, first);
+  }
+  if (i + 16 < size) {
+    __m512 high = _mm512_maskz_loadu_ps(lanes(i + 16, size), x + i + 16);
+    second = _mm512_fmadd_ps(high, high, second);
+  }
+  const float mean = join(first, second) / (float)size;
+  const __m512 inverse = all(1.0f / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(mean + eps))));
+  for (i = 0; i < size; i += 16) {
+    const __mmask16 mask = lanes(i, size);
+    __m512 scaled = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), inverse);
+    if (weight != NULL) scaled = _mm512_mul_ps(scaled, _mm512_maskz_loadu_ps(mask, weight + i));
+    _mm512_mask_storeu_ps(y + i, mask, scaled);
+  }
+}
+
 static inline __m512 gelu_sixteen(__m512 x) {
-  __m512 cube = _mm512_mul_ps(_mm512_mul_ps(x, x), x);
-  __m512 inner = _mm512_mul_ps(all(CW_GELU_SLOPE), _mm512_fmadd_ps(cube, all(CW_GELU_CUBE), x));
-  return _mm512_div_ps(x, one_plus_exp(inner));
+  __m512 slope = _mm512_fmadd_ps(_mm512_mul_ps(x, x), all(CW_GELU_CUBE), all(CW_GELU_SLOPE));
+  return _mm512_div_ps(x, one_plus_exp(_mm512_mul_ps(x, slope)));
 }
 
 /* x[i] = EXPRESSION over a row, with `value` the sixteen at hand. */

@@ -1,5 +1,4 @@
-/* table_avx512vnni.c: the table of kernels for AVX-512 with VNNI. rms has 8 lanes by definition. */
-#include "kernels/avx2/kernels_avx2.h"
+/* table_avx512vnni.c: the table of kernels for AVX-512 with VNNI. */
 #include "kernels/avx512vnni/kernels_avx512vnni.h"
 
 const cw_kernels cw_kernels_avx512vnni = {
@@ -9,7 +8,7 @@ const cw_kernels cw_kernels_avx512vnni = {
     .product_q4 = cw_product_q4_avx512vnni,
     .quantise = cw_quantise_avx512vnni,
     .attend_q8 = cw_attend_q8_avx512vnni,
-    .rms = cw_rms_avx2,
+    .rms = cw_rms_avx512vnni,
     .exp = cw_exp_avx512vnni,
     .silu = cw_silu_avx512vnni,
     .silu_mul = cw_silu_mul_avx512vnni,

@@ -4,14 +4,16 @@
 #include "kernels/scalar/kernels_scalar.h"
 #include "kernels/scalar/math_scalar.h"
 
-/* The fixed tree that joins 8 lanes. */
-static float join(const float lane[8]) {
+/* The fixed tree that joins 32 lanes. */
+static float join(const float s[32]) {
+  float lane[8];
+  for (int j = 0; j < 8; j++) lane[j] = (s[j] + s[8 + j]) + (s[16 + j] + s[24 + j]);
   return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
 void cw_rms_scalar(const float *x, const float *weight, float eps, size_t size, float *y) {
-  float lane[8] = {0};
-  for (size_t i = 0; i < size; i++) lane[i % 8] = fmaf(x[i], x[i], lane[i % 8]);
+  float lane[32] = {0};
+  for (size_t i = 0; i < size; i++) lane[i % 32] = fmaf(x[i], x[i], lane[i % 32]);
   float inverse = 1.0f / sqrtf(join(lane) / (float)size + eps);
   for (size_t i = 0; i < size; i++) {
     float scaled = x[i] * inverse;
@@ -53,8 +55,8 @@ void cw_silu_mul_scalar(float *x, const float *y, size_t size) {
 
 void cw_gelu_scalar(float *x, size_t size) {
   for (size_t i = 0; i < size; i++) {
-    float cube = x[i] * x[i] * x[i];
-    x[i] = x[i] / one_plus_exp(CW_GELU_SLOPE * fmaf(cube, CW_GELU_CUBE, x[i]));
+    float slope = fmaf(x[i] * x[i], CW_GELU_CUBE, CW_GELU_SLOPE);
+    x[i] = x[i] / one_plus_exp(x[i] * slope);
   }
 }
 
