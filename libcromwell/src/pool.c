@@ -24,6 +24,8 @@ struct member {
     _Atomic uintptr_t at;
     _Atomic size_t bytes;
   } ahead[CW_AHEAD_PIECES];
+  _Atomic int asleep;
+  pthread_cond_t wake;
   cw_pool *pool;
   uint32_t worker;
   pthread_t thread;
@@ -31,13 +33,12 @@ struct member {
 
 struct cw_pool {
   _Alignas(64) _Atomic uint32_t done; /* chunks finished of the present job */
-  _Alignas(64) _Atomic uint32_t sleepers;
-  _Atomic(cw_chunk_fn) run;
+  _Alignas(64) _Atomic(cw_chunk_fn) run;
   _Atomic(void *) job;
   _Atomic int stop;
-  uint32_t threads, started;
+  _Atomic uint32_t active; /* members that take part in the present job, the first ones */
+  uint32_t threads, started, generation;
   pthread_mutex_t lock;
-  pthread_cond_t wake;
   struct member member[]; /* [threads]; the first is the caller */
 };
 
@@ -58,7 +59,8 @@ static void work_on(cw_pool *pool, struct member *share, uint32_t worker) {
 }
 
 static void work(cw_pool *pool, uint32_t worker) {
-  for (uint32_t i = 0; i < pool->threads; i++) work_on(pool, &pool->member[(worker + i) % pool->threads], worker);
+  const uint32_t active = atomic_load_explicit(&pool->active, memory_order_relaxed);
+  for (uint32_t i = 0; i < active; i++) work_on(pool, &pool->member[(worker + i) % active], worker);
 }
 
 /* Where a worker is in asking for what comes next. */
@@ -101,9 +103,9 @@ static void *member_main(void *argument) {
     }
     if (idle(self, seen)) {
       pthread_mutex_lock(&pool->lock);
-      atomic_fetch_add(&pool->sleepers, 1);
-      while (idle(self, seen)) pthread_cond_wait(&pool->wake, &pool->lock);
-      atomic_fetch_sub(&pool->sleepers, 1);
+      atomic_store(&self->asleep, 1);
+      while (idle(self, seen)) pthread_cond_wait(&self->wake, &pool->lock);
+      atomic_store(&self->asleep, 0);
       pthread_mutex_unlock(&pool->lock);
     }
     seen = (uint32_t)(atomic_load(&self->ticket) >> 32);
@@ -112,11 +114,14 @@ static void *member_main(void *argument) {
   return NULL;
 }
 
-static void wake_sleepers(cw_pool *pool) {
-  if (atomic_load(&pool->sleepers) == 0) return;
-  pthread_mutex_lock(&pool->lock);
-  pthread_cond_broadcast(&pool->wake);
-  pthread_mutex_unlock(&pool->lock);
+/* Wakes those of members 1 .. count-1 that sleep. */
+static void wake_members(cw_pool *pool, uint32_t count) {
+  for (uint32_t w = 1; w < count; w++) {
+    if (!atomic_load(&pool->member[w].asleep)) continue;
+    pthread_mutex_lock(&pool->lock);
+    pthread_cond_signal(&pool->member[w].wake);
+    pthread_mutex_unlock(&pool->lock);
+  }
 }
 
 cw_status cw_pool_open(uint32_t threads, cw_pool **out) {
@@ -125,20 +130,21 @@ cw_status cw_pool_open(uint32_t threads, cw_pool **out) {
   cw_pool *pool = aligned_alloc(64, (size + 63) / 64 * 64);
   if (pool == NULL) return CW_E_MEMORY;
   atomic_init(&pool->done, 0);
-  atomic_init(&pool->sleepers, 0);
+  atomic_init(&pool->active, 1);
   atomic_init(&pool->run, NULL);
   atomic_init(&pool->job, NULL);
   atomic_init(&pool->stop, 0);
   pool->threads = threads;
   for (uint32_t i = 0; i < threads; i++) {
     atomic_init(&pool->member[i].ticket, 0);
+    atomic_init(&pool->member[i].asleep, 0);
+    pthread_cond_init(&pool->member[i].wake, NULL);
     for (uint32_t piece = 0; piece < CW_AHEAD_PIECES; piece++) atomic_init(&pool->member[i].ahead[piece].bytes, 0);
     pool->member[i].pool = pool;
     pool->member[i].worker = i;
   }
-  pool->started = 0;
+  pool->started = pool->generation = 0;
   pthread_mutex_init(&pool->lock, NULL);
-  pthread_cond_init(&pool->wake, NULL);
   sigset_t every, before; /* signals are for the program's own threads */
   sigfillset(&every);
   pthread_sigmask(SIG_SETMASK, &every, &before);
@@ -158,9 +164,9 @@ cw_status cw_pool_open(uint32_t threads, cw_pool **out) {
 void cw_pool_close(cw_pool *pool) {
   if (pool == NULL) return;
   atomic_store(&pool->stop, 1);
-  wake_sleepers(pool);
+  wake_members(pool, pool->started + 1);
   for (uint32_t i = 1; i <= pool->started; i++) pthread_join(pool->member[i].thread, NULL);
-  pthread_cond_destroy(&pool->wake);
+  for (uint32_t i = 0; i < pool->threads; i++) pthread_cond_destroy(&pool->member[i].wake);
   pthread_mutex_destroy(&pool->lock);
   free(pool);
 }
@@ -171,15 +177,15 @@ void cw_pool_run_alone(cw_chunk_fn run, void *job, uint32_t count) {
   for (uint32_t chunk = 0; chunk < count; chunk++) run(job, chunk, 0);
 }
 
-/* Gives every worker its share of the memory ahead. */
-static void share_ahead(cw_pool *pool, const cw_ahead *ahead) {
+/* Gives the first `threads` workers their shares of the memory ahead. */
+static void share_ahead(cw_pool *pool, uint32_t threads, const cw_ahead *ahead) {
   size_t all = 0;
   for (uint32_t i = 0; i < ahead->count; i++) all += ahead->pieces[i].bytes;
-  for (uint32_t w = 0; w < pool->threads; w++) {
+  for (uint32_t w = 0; w < threads; w++) {
     size_t before = 0;
     for (uint32_t i = 0; i < CW_AHEAD_PIECES; i++) {
       size_t bytes = i < ahead->count ? ahead->pieces[i].bytes : 0, first = before, end = before + bytes;
-      size_t share = ahead->beside ? bytes : all, from = share * w / pool->threads, to = share * (w + 1) / pool->threads;
+      size_t share = ahead->beside ? bytes : all, from = share * w / threads, to = share * (w + 1) / threads;
       if (ahead->beside) from += before, to += before;
       first = first > from ? first : from;
       end = end < to ? end : to;
@@ -190,20 +196,22 @@ static void share_ahead(cw_pool *pool, const cw_ahead *ahead) {
   }
 }
 
-void cw_pool_run(cw_pool *pool, cw_chunk_fn run, void *job, uint32_t count, const cw_ahead *ahead) {
-  if (pool->threads == 1 || count <= 1 || count > CW_CHUNKS_MOST) {
+void cw_pool_run(cw_pool *pool, uint32_t threads, cw_chunk_fn run, void *job, uint32_t count, const cw_ahead *ahead) {
+  if (threads > pool->threads) threads = pool->threads;
+  if (threads <= 1 || count <= 1 || count > CW_CHUNKS_MOST) {
     cw_pool_run_alone(run, job, count);
     return;
   }
   const cw_ahead nothing = {.count = 0};
-  uint64_t generation = (atomic_load_explicit(&pool->member[0].ticket, memory_order_relaxed) >> 32) + 1;
+  const uint64_t generation = ++pool->generation;
   atomic_store_explicit(&pool->done, 0, memory_order_relaxed);
   atomic_store_explicit(&pool->run, run, memory_order_relaxed);
   atomic_store_explicit(&pool->job, job, memory_order_relaxed);
-  share_ahead(pool, ahead != NULL ? ahead : &nothing);
-  for (uint64_t w = pool->threads; w-- > 0;)
-    atomic_store(&pool->member[w].ticket, generation << 32 | count * (w + 1) / pool->threads << 16 | count * w / pool->threads);
-  wake_sleepers(pool);
+  atomic_store_explicit(&pool->active, threads, memory_order_relaxed);
+  share_ahead(pool, threads, ahead != NULL ? ahead : &nothing);
+  for (uint64_t w = threads; w-- > 0;)
+    atomic_store(&pool->member[w].ticket, generation << 32 | count * (w + 1) / threads << 16 | count * w / threads);
+  wake_members(pool, threads);
   work(pool, 0);
   asking at = {0};
   for (int spin = 0; atomic_load_explicit(&pool->done, memory_order_acquire) < count;) {

@@ -30,9 +30,10 @@ typedef struct {
   uint32_t count, beside;
 } cw_ahead;
 
-/* Runs chunks 0 .. count-1 and returns when all are done; more than CW_CHUNKS_MOST on the caller alone. `ahead` may be NULL. */
+/* Runs chunks 0 .. count-1 on `threads` of the pool's threads, or all there are, and returns when all are done; more than CW_CHUNKS_MOST on
+ * the caller alone. `ahead` may be NULL. Threads that a job does not need are not woken. */
 enum { CW_CHUNKS_MOST = 65535 };
-void cw_pool_run(cw_pool *pool, cw_chunk_fn run, void *job, uint32_t count, const cw_ahead *ahead);
+void cw_pool_run(cw_pool *pool, uint32_t threads, cw_chunk_fn run, void *job, uint32_t count, const cw_ahead *ahead);
 /* The same on the caller alone: for jobs too short to share. */
 void cw_pool_run_alone(cw_chunk_fn run, void *job, uint32_t count);
 

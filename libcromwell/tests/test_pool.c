@@ -26,7 +26,7 @@ static void check_job(cw_pool *pool, uint32_t number, uint32_t count) {
   const cw_ahead ahead = {.pieces = {{&j, sizeof j}, {&failures, 1}, {NULL, 1 << 20}}, .count = 3, .beside = number % 4 == 1};
   memset(&j, 0, sizeof j);
   j.number = number;
-  cw_pool_run(pool, chunk, &j, count, number % 2 ? &ahead : NULL);
+  cw_pool_run(pool, number % 5 == 4 ? 2 : 64, chunk, &j, count, number % 2 ? &ahead : NULL);
   for (uint32_t i = 0; i < MOST; i++) {
     uint32_t wanted = i < count ? number : 0;
     if (j.seen[i] == wanted && j.worker[i] < cw_pool_threads(pool)) continue;
@@ -47,7 +47,7 @@ static void check_limits(cw_pool *pool) {
   static const uint32_t COUNTS[] = {CW_CHUNKS_MOST - 1, CW_CHUNKS_MOST, CW_CHUNKS_MOST + 1, CW_CHUNKS_MOST + 999};
   for (int c = 0; c < 4; c++) {
     memset(seen, 0, sizeof seen);
-    cw_pool_run(pool, count_chunk, seen, COUNTS[c], NULL);
+    cw_pool_run(pool, 64, count_chunk, seen, COUNTS[c], NULL);
     for (uint32_t i = 0; i < sizeof seen; i++)
       if (seen[i] != (i < COUNTS[c])) {
         printf("%u chunks: chunk %u ran %u times\n", COUNTS[c], i, seen[i]), failures++;

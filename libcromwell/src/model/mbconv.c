@@ -148,12 +148,12 @@ void cw_mbconv(cw_session *s, uint32_t index) {
   expand.slabs = (shape.expanded + CW_SLAB - 1) / CW_SLAB;
   /* Eight chunks a thread even out the slabs; two rows are expanded twice for each cut. */
   expand.parts = least((8 * cw_pool_threads(s->run.pool) + expand.slabs - 1) / expand.slabs, side / STRIP);
-  cw_pool_run(s->run.pool, expand_chunk, &expand, expand.slabs * expand.parts, NULL);
+  cw_pool_run(s->run.pool, cw_pool_threads(s->run.pool), expand_chunk, &expand, expand.slabs * expand.parts, NULL);
   project_job project = {.s = s, .block = block, .shape = shape, .cells = side * side, .gains = excite(s, block, &shape, side)};
   if (index + 1 < CW_CNN_BLOCKS) {
     project.next = cw_mbconv_reading(s, index + 1);
     project.norm = block[1].norm;
   }
-  cw_pool_run(s->run.pool, project_chunk, &project, (side * side + TILE - 1) / TILE, NULL);
+  cw_pool_run(s->run.pool, cw_pool_threads(s->run.pool), project_chunk, &project, (side * side + TILE - 1) / TILE, NULL);
   cw_trace(&s->run, "vision.cnn", (int32_t)index, s->vision.x, side * side, shape.out);
 }

@@ -2,14 +2,12 @@
  * the number of threads nor of rows changes a bit. */
 #include "model/products.h"
 
-/* Below this many multiply-adds, a few microseconds of one core, waking another costs more than it brings. */
+/* A thread takes part for so many multiply-adds, a few microseconds of one core; for fewer, waking it costs more than it brings. */
 static const double WORTH_SHARING = 1e5;
 
 void cw_run_chunks(const cw_run *run, cw_chunk_fn chunk_fn, void *job, uint32_t count, double operations, const cw_ahead *ahead) {
-  if (operations < WORTH_SHARING)
-    cw_pool_run_alone(chunk_fn, job, count);
-  else
-    cw_pool_run(run->pool, chunk_fn, job, count, ahead);
+  double threads = 1 + operations / WORTH_SHARING;
+  cw_pool_run(run->pool, threads < 64 ? (uint32_t)threads : 64, chunk_fn, job, count, ahead);
 }
 
 cw_q8_room cw_q8_take(cw_arena *arena, size_t groups) {

@@ -22,12 +22,12 @@ void cw_run_rows(const cw_run *run, uint32_t rows, cw_row_fn row_fn, const void 
   if (chunks <= 2)
     cw_pool_run_alone(row_chunk, &job, chunks);
   else
-    cw_pool_run(run->pool, row_chunk, &job, chunks, NULL);
+    cw_pool_run(run->pool, chunks, row_chunk, &job, chunks, NULL);
 }
 
 void cw_run_long_rows(const cw_run *run, uint32_t rows, cw_row_fn row_fn, const void *context) {
   row_job job = {.row_fn = row_fn, .context = context, .rows = rows, .a_chunk = 1};
-  cw_pool_run(run->pool, row_chunk, &job, rows, NULL);
+  cw_pool_run(run->pool, rows, row_chunk, &job, rows, NULL);
 }
 
 typedef struct {
