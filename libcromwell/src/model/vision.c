@@ -84,7 +84,7 @@ static void stem(cw_session *s, const uint8_t *tile) {
   for (int channel = 0; channel < 3; channel++)
     for (int value = 0; value < 256; value++) pixel[channel][value] = ((float)value / 255.0f - mean[channel]) / deviation[channel];
   stem_job job = {.s = s, .tile = tile, .pixel = (const float(*)[256])pixel, .next = cw_mbconv_reading(s, 0)};
-  cw_pool_run(s->run.pool, stem_chunk, &job, CW_STEM_SIDE, NULL);
+  cw_pool_run(s->run.pool, cw_pool_threads(s->run.pool), stem_chunk, &job, CW_STEM_SIDE, NULL);
   cw_trace(&s->run, "vision.stem", -1, s->vision.x, CW_STEM_CELLS, s->model->config.vision.stem_channels);
 }
 
@@ -126,7 +126,7 @@ static void encode_tile(cw_session *s, const uint8_t *tile, uint32_t tile_row, u
   stem(s, tile);
   for (uint32_t i = 0; i < CW_CNN_BLOCKS; i++) cw_mbconv(s, i);
   proj_job proj = {.s = s, .row = w->tile_row + (size_t)tile_row * P, .col = w->tile_col + (size_t)tile_col * P, .next = cw_vit_reading(s, 0)};
-  cw_pool_run(s->run.pool, proj_chunk, &proj, CW_GRID_CELLS / TILE, NULL);
+  cw_pool_run(s->run.pool, cw_pool_threads(s->run.pool), proj_chunk, &proj, CW_GRID_CELLS / TILE, NULL);
   cw_trace(&s->run, "vision.proj", -1, s->vision.stream, CW_GRID_CELLS, P);
   cw_vit(s, tokens);
 }

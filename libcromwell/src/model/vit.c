@@ -130,7 +130,7 @@ void cw_vit(cw_session *s, float *tokens) {
       job.next = cw_vit_reading(s, i + 1);
       job.norm = w->vision[i + 1].attn_norm;
     }
-    cw_pool_run(s->run.pool, cells_chunk, &job, job.tiles, NULL);
+    cw_pool_run(s->run.pool, cw_pool_threads(s->run.pool), cells_chunk, &job, job.tiles, NULL);
     cw_trace(&s->run, "vision.layers", (int32_t)i, s->vision.stream, CW_GRID_CELLS, config->vision.hidden);
   }
   cw_trace(&s->run, "vision.norm", -1, tokens, cw_vision_tokens_per_tile(config), cw_vision_token_size(config));
