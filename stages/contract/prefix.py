@@ -7,8 +7,10 @@ place, bit for bit what computing gives, so the result is the same with a hot ca
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from cromwell.contract.cache import Cache, content_key
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 BLOCK_TOKENS = 64
 FORMAT = 2  # raise it when the meaning of a block's bytes changes
 SPACE = "prefix"
+WORTH_A_THREAD = 8  # blocks
 IMAGE_ID = SPECIAL_TOKENS.index("<IMAGE>")
 
 
@@ -46,9 +49,8 @@ def feed_prompt(session: Session, ids: Sequence[int], images: Sequence[Pixels], 
     first_image = values.index(IMAGE_ID) if images else len(values)
     keys = _block_keys(values, min(first_image, len(values) - 1) // BLOCK_TOKENS, fingerprint, session.guidance)
     restored = 0
-    for key in keys:
-        state = cache.get(SPACE, key)
-        if state is None or len(state) != session.block_bytes:
+    for state in _states(cache, keys):
+        if len(state) != session.block_bytes:
             break
         session.attach(values[restored:restored + BLOCK_TOKENS], state)
         restored += BLOCK_TOKENS
@@ -59,6 +61,29 @@ def feed_prompt(session: Session, ids: Sequence[int], images: Sequence[Pixels], 
             break
         stored += BLOCK_TOKENS
     return PrefixUse(restored, stored)
+
+
+def _states(cache: Cache, keys: Sequence[str]) -> list[memoryview]:
+    """The states of the first keys, as many as there are one after the other. Checking them takes as long as reading memory does, so two
+    threads share it."""
+    states: list[memoryview | None] = [None] * len(keys)
+
+    def read(first: int, step: int) -> None:
+        for index in range(first, len(keys), step):
+            states[index] = cache.get(SPACE, keys[index])
+            if states[index] is None:
+                break
+
+    if len(keys) < WORTH_A_THREAD or len(os.sched_getaffinity(0)) == 1:
+        read(0, 1)
+    else:
+        import threading
+
+        helper = threading.Thread(target=read, args=(1, 2))
+        helper.start()
+        read(0, 2)
+        helper.join()
+    return list(takewhile(lambda state: state is not None, states))
 
 
 def _block_keys(ids: array[int], count: int, fingerprint: str, guidance: bool) -> list[str]:
