@@ -6,28 +6,23 @@ enum { ROWS_A_CHUNK = 16 };
 typedef struct {
   cw_row_fn row_fn;
   const void *context;
-  uint32_t rows, a_chunk;
+  uint32_t rows;
 } row_job;
 
 static void row_chunk(void *context, uint32_t chunk, uint32_t worker) {
   (void)worker;
   const row_job *job = context;
-  uint32_t first = chunk * job->a_chunk, end = first + job->a_chunk < job->rows ? first + job->a_chunk : job->rows;
+  uint32_t first = chunk * ROWS_A_CHUNK, end = first + ROWS_A_CHUNK < job->rows ? first + ROWS_A_CHUNK : job->rows;
   for (uint32_t row = first; row < end; row++) job->row_fn(job->context, row);
 }
 
 void cw_run_rows(const cw_run *run, uint32_t rows, cw_row_fn row_fn, const void *context) {
-  row_job job = {.row_fn = row_fn, .context = context, .rows = rows, .a_chunk = ROWS_A_CHUNK};
+  row_job job = {.row_fn = row_fn, .context = context, .rows = rows};
   uint32_t chunks = (rows + ROWS_A_CHUNK - 1) / ROWS_A_CHUNK;
   if (chunks <= 2)
     cw_pool_run_alone(row_chunk, &job, chunks);
   else
     cw_pool_run(run->pool, chunks, row_chunk, &job, chunks, NULL);
-}
-
-void cw_run_long_rows(const cw_run *run, uint32_t rows, cw_row_fn row_fn, const void *context) {
-  row_job job = {.row_fn = row_fn, .context = context, .rows = rows, .a_chunk = 1};
-  cw_pool_run(run->pool, rows, row_chunk, &job, rows, NULL);
 }
 
 typedef struct {

@@ -41,8 +41,6 @@ void cw_run_chunks(const cw_run *run, cw_chunk_fn chunk_fn, void *job, uint32_t 
 /* Calls `row_fn` for every row of [0, rows), spread over the threads when there are many. */
 typedef void (*cw_row_fn)(const void *context, uint32_t row);
 void cw_run_rows(const cw_run *run, uint32_t rows, cw_row_fn row_fn, const void *context);
-/* The same for rows that are each worth sharing out. */
-void cw_run_long_rows(const cw_run *run, uint32_t rows, cw_row_fn row_fn, const void *context);
 
 /* Groups of 128 of a row: what it takes in a room. */
 static inline size_t cw_q8_groups(size_t depth) { return (depth + CW_GROUP - 1) / CW_GROUP; }
