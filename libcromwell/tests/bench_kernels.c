@@ -228,19 +228,22 @@ static void run_product(const measured *m, const char *matrix, int index, int th
 static size_t block_bytes(size_t size) { return 2 * CW_BLOCK * size + 2 * CW_BLOCK * sizeof(float); }
 
 static void run_attend(const measured *m, const char *memory, int index, int threads) {
-  static uint8_t seen[MOST_ROWS];
+  static uint16_t seen[MOST_ROWS];
   static float highest[MAX_THREADS][MOST_ROWS], total[MAX_THREADS][MOST_ROWS];
-  memset(seen, CW_BLOCK, sizeof seen);
+  for (size_t r = 0; r < m->rows; r++) seen[r] = CW_SEGMENT;
   size_t size = m->depth, each = m->outputs / (size_t)threads, first = each * (size_t)index;
   for (size_t r = 0; r < m->rows; r++) highest[index][r] = -INFINITY, total[index][r] = 0;
   float *out = result + (size_t)index * MOST_ROWS * size;
   for (size_t i = 0; i < m->rows * size; i++) out[i] = 0;
-  for (size_t i = 0; i < each; i++) { /* blocks in an order that no prefetcher of the hardware foresees */
-    const char *at = memory + (first + (i * 37) % each) * block_bytes(size);
-    const float *scales = (const float *)(const void *)(at + 2 * CW_BLOCK * size);
-    cw_q8_block block = {(const uint8_t *)at, scales, (const int8_t *)at + CW_BLOCK * size, scales + CW_BLOCK};
+  for (size_t i = 0; i + CW_SEGMENT_BLOCKS <= each; i += CW_SEGMENT_BLOCKS) {
+    cw_q8_block blocks[CW_SEGMENT_BLOCKS];
+    for (size_t j = 0; j < CW_SEGMENT_BLOCKS; j++) { /* in an order that no prefetcher of the hardware foresees */
+      const char *at = memory + (first + ((i + j) * 37) % each) * block_bytes(size);
+      const float *scales = (const float *)(const void *)(at + 2 * CW_BLOCK * size);
+      blocks[j] = (cw_q8_block){(const uint8_t *)at, scales, (const int8_t *)at + CW_BLOCK * size, scales + CW_BLOCK};
+    }
     cw_q8_queries queries = {rows_q8.q, rows_q8.scales, rows_q8.sums, seen, m->rows, size, highest[index], total[index], out};
-    m->kernels->attend_q8(&queries, &block);
+    m->kernels->attend_q8(&queries, blocks, CW_SEGMENT_BLOCKS);
   }
 }
 

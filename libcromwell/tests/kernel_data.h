@@ -14,7 +14,7 @@
 
 #include "kernels/kernels.h"
 
-enum { PAGE = 4096, MARK = 0xa5, MARKED = 64, BUFFERS = 64 };
+enum { PAGE = 4096, MARK = 0xa5, MARKED = 64, BUFFERS = 128 };
 
 static int failures;
 static char what[192]; /* the case at hand, for messages */

@@ -18,7 +18,9 @@ enum {
   CW_GROUP = 128, /* numbers along k that share a scale */
   CW_SUB = 32,    /* numbers along k that share an int4 multiplier; depths of quantised matrices are multiples of it */
   CW_OFFSET = 64, /* of stored weights and keys */
-  CW_BLOCK = 64,  /* positions of cached keys and values that are attended at once */
+  CW_BLOCK = 64,  /* positions whose cached keys and values lie together */
+  CW_SEGMENT_BLOCKS = 8,
+  CW_SEGMENT = CW_SEGMENT_BLOCKS * CW_BLOCK, /* positions attended at once, the most whose sums fit 32 bits: 512 * 32767 * 127 < 2^31 */
   CW_SLAB = 64,   /* channels of an image that are convolved at once */
   CW_CELL = 80    /* floats from a cell to the next while they are: 320 bytes spread over all sets of a cache, 256 would share a quarter */
 };
@@ -56,9 +58,9 @@ typedef struct {
   const int8_t *q;      /* [rows, D] */
   const float *scales;  /* [rows]: of q, times log2(e) / sqrt(head size) */
   const int32_t *sums;  /* [rows]: sum of q */
-  const uint8_t *seen;  /* [rows]: positions of the block that the row may see, 0..64 */
-  size_t rows, size;    /* size: D */
-  float *highest;       /* [rows]: largest score so far, -inf at first */
+  const uint16_t *seen; /* [rows]: positions of the segment that the row may see, 0..64 count */
+  size_t rows, size;    /* size: D, at most 256 */
+  float *highest;       /* [rows]: a whole number at least one above all scores so far, -inf at first */
   float *total;         /* [rows]: sum of 2^(score - highest) */
   float *out;           /* [rows, D]: sum of 2^(score - highest) value */
 } cw_q8_queries;
@@ -93,13 +95,15 @@ typedef struct {
    * layout is that of cw_q8_rows: group g goes to q + g stride group, scales[g stride], sums s to sums[s stride]; 1 is dense. */
   void (*quantise)(const float *x, size_t depth, size_t group, size_t stride, int8_t *q, float *scales, int32_t *sums);
 
-  /* One block of attention. For a row with seen > 0:
-   *     s[p] = (float)dot * scale * key_scale[p], dot = the exact sum of q (key - 64)
-   *     new = max(highest, s[0..seen)); a = exp2(highest - new); e[p] = exp2(s[p] - new), 0 from seen on
-   *     total = fma(total, a, sum of e), the sum by lanes: t[j] = (e[j] + e[16+j]) + (e[32+j] + e[48+j]), then halves added: 8, 4, 2, 1
-   *     w[p] = e[p] * value_scale[p], 0 from seen on; m = max w; i[p] = w[p] * (32767 / m) to the nearest even, exact sums o of i value
-   *     out = fma((float)o, m / 32767, out * a); where m < 1e-30: out = out * a                                              */
-  void (*attend_q8)(const cw_q8_queries *queries, const cw_q8_block *block);
+  /* A segment of attention: 1 to CW_SEGMENT_BLOCKS blocks. For a row with seen > 0, over positions p < seen:
+   *     u[p] = (float)dot * key_scale[p], dot = the exact sum of q (key - 64); the two lowest bits of a key scale count as 0
+   *     top = max u * scale + 1; e[p] = exp2(fma(u[p], scale, -top)), at most 1/2; sum of e by 16 lanes: lane j adds, block after block,
+   *         (e[j] + e[16+j]) + (e[32+j] + e[48+j]), 0 for positions not seen, then halves of the lanes are added: 8, 4, 2, 1
+   *     V = max value_scale[p]; i[p] = e[p] * (value_scale[p] * (65534 / V)) to the nearest even, at most 32767; exact sums o of i value;
+   *         v = (float)o * (V / 65534); where V < 1e-30: v = 0
+   * is joined to what was before: h = ceil(top), new = max(highest, h), a = 2^(highest - new), b = exp2(top - h) * 2^(h - new), where whole
+   *     powers below -126 are 0; total = total * a + sum * b, out = out * a + v * b, each operation rounded.                      */
+  void (*attend_q8)(const cw_q8_queries *queries, const cw_q8_block *blocks, size_t count);
 
   /* y = x / sqrt(mean(x^2) + eps) * weight; weight NULL = 1; y may be x. */
   /* The sum of squares: 32 chains s[i mod 32] = fma(x[i], x[i], s[i mod 32]), then e[j] = (s[j] + s[8+j]) + (s[16+j] + s[24+j]), then
@@ -137,15 +141,13 @@ extern const cw_kernels cw_kernels_scalar, cw_kernels_avx2, cw_kernels_avx512vnn
 #define CW_EXP_C5 0.00833333333333333333f
 #define CW_EXP_C6 0.00138888888888888889f
 #define CW_EXP_C7 0.000198412698412698413f
-/* exp2, for x <= 0: x = n + f with n the nearest integer; 2^f by its Taylor series to f^6 (error below 1.3e-7 relative), times 2^n;
- * 0 below CW_EXP2_MIN (-inf included). */
+/* exp2, for x <= 0, which counts as -126 where it is less: x = n + f with n = floor(x), exact for x <= -1; 2^f by the polynomial of degree 4 that
+ * comes nearest to it in [0, 1] (error below 3e-6 relative) and is 1 at 0, times 2^n. Weights of attention end as 15 bits. */
 #define CW_EXP2_MIN -126.0f
-#define CW_EXP2_C1 0.693147180559945309f
-#define CW_EXP2_C2 0.240226506959100712f
-#define CW_EXP2_C3 0.0555041086648215800f
-#define CW_EXP2_C4 0.00961812910762847716f
-#define CW_EXP2_C5 0.00133335581464284434f
-#define CW_EXP2_C6 0.000154035303933816099f
+#define CW_EXP2_C1 0.69304484f
+#define CW_EXP2_C2 0.24128020f
+#define CW_EXP2_C3 0.05224247f
+#define CW_EXP2_C4 0.01342668f
 /* 1 + exp(-x) of sigmoid, silu and gelu, for x clamped to CW_SIGMOID_MIN..CW_SIGMOID_MAX: -x = n ln2 - g with n the nearest integer, and
  * exp(-g) = 1 - g + C2 g^2 + .. + C5 g^5, the coefficients with the least largest error, 1.1e-7 relative. One float does for ln2: it is
  * 2e-9 off, and |n| at most 127. The rounding constant adds 127 to n, so that its low bits, shifted, are 2^n. */
@@ -161,7 +163,7 @@ extern const cw_kernels cw_kernels_scalar, cw_kernels_avx2, cw_kernels_avx512vnn
 #define CW_GELU_CUBE 0.0713548162726f /* CW_GELU_SLOPE * 0.044715: 2u = x (SLOPE + CUBE x^2) */
 #define CW_TINY 1e-30f /* groups whose largest magnitude is below it count as zero */
 #define CW_Q8_MOST 127.0f
-#define CW_Q16_MOST 32767.0f
+#define CW_Q16_RANGE 65534.0f /* halves become 15 bits, 32767 */
 
 /* The scale of a group with the largest magnitude m. Without its last two bits its product with CW_ROUND = 3 * 2^22 is exact. So an integer
  * sum that starts at the bits of CW_ROUND is itself the float CW_ROUND + sum (|sum| < 2^22: 128 * 64 * 127 fits), and one multiply-add

@@ -7,16 +7,16 @@
 /* cw_q8_queries with float32 rows; `scale` is log2(e) / sqrt(head size). */
 typedef struct {
   const float *q; /* [rows, size] */
-  const uint8_t *seen;
+  const uint16_t *seen;
   size_t rows, size;
   float scale;
   float *highest, *total, *out;
 } cw_f32_queries;
 
-/* One block of positions, as kernels.h describes attend_q8, in float32. */
+/* One block of positions, in float32: highest is the largest score itself, and joined after every block. */
 void cw_attend_f32(const cw_f32_queries *queries, const float *keys, const float *values);
 
-/* 2^x for x <= 0 (0 below -126): the steps of running softmaxes are joined with it. */
+/* 2^x for x <= 0 (0 below -126), exact where x is whole: running softmaxes are joined with it. */
 float cw_exp2(float x);
 
 #endif

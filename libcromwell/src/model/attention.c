@@ -1,7 +1,7 @@
-/* attention.c: attention as running softmaxes over blocks of 64 positions. The query heads that share a key head are rows of one tile.
+/* attention.c: attention as running softmaxes over segments of 512 positions. The query heads that share a key head are rows of one tile.
  *
- * Blocks are joined in a fixed order: within a segment of 512 positions one after the other, then segment after segment. A segment
- * may be computed by any worker, so a long context is shared out even for a single row (Flash-Decoding), without changing a bit. */
+ * Segments are joined in a fixed order, one after the other. A segment may be computed by any worker, so a long context is shared out
+ * even for a single row (Flash-Decoding), without changing a bit. */
 #include "model/attention.h"
 
 #include <math.h>
@@ -10,10 +10,8 @@
 #include "model/attend_f32.h"
 
 enum {
-  TILE_ROWS = 48,     /* with their sums in L1 beside a block */
-  MAX_GROUP = 32,     /* query heads a key head, by the limits of a configuration */
-  SEGMENT_BLOCKS = 8,
-  SEGMENT = SEGMENT_BLOCKS * CW_BLOCK
+  TILE_ROWS = 48, /* with their sums in L1 beside a block */
+  MAX_GROUP = 32  /* query heads a key head, by the limits of a configuration */
 };
 
 /* Running softmaxes of a tile's rows. */
@@ -68,7 +66,7 @@ typedef struct {
   const cw_attention *part;
   uint32_t head, first, tokens, rows; /* first: in the part; rows: tokens * group */
   float *q;                           /* [rows, D] floats, or int8 with scales and sums behind */
-  uint8_t *seen;                      /* [rows] */
+  uint16_t *seen;                     /* [rows] */
 } tile;
 
 static uint32_t row_of(const attention_job *job, const tile *t, uint32_t token) {
@@ -103,32 +101,42 @@ static uint32_t seen_of(const cw_attention *part, uint32_t span, uint32_t token)
   return part->spans[span].count + (part->causal && span + 1 == part->span_count ? token : 0);
 }
 
-/* Adds blocks first .. end-1 of a span to a state. */
-static void attend_blocks(const attention_job *job, const tile *t, uint32_t span_index, uint32_t first, uint32_t end, state s) {
-  const cw_span *span = &t->part->spans[span_index];
-  const float *scales = t->q + (size_t)t->rows * job->D;
-  for (uint32_t block = first; block < end; block++) {
-    for (uint32_t token = 0; token < t->tokens; token++) {
-      uint32_t seen = seen_of(t->part, span_index, t->first + token), before = block * CW_BLOCK;
-      memset(t->seen + token * job->group, (int)(seen <= before ? 0 : least(seen - before, CW_BLOCK)), job->group);
-    }
-    if (job->quantised) {
-      cw_q8_queries queries = {.q = (const int8_t *)t->q, .scales = scales, .sums = (const int32_t *)(scales + t->rows), .seen = t->seen,
-                               .rows = t->rows, .size = job->D, .highest = s.highest, .total = s.total, .out = s.out};
-      cw_q8_block unit = cw_cache_block(span->cache, span->first / CW_BLOCK + block, t->head);
-      job->run->kernels->attend_q8(&queries, &unit);
-    } else {
-      cw_f32_queries queries = {.q = t->q, .seen = t->seen, .rows = t->rows, .size = job->head_dim,
-                                .scale = 1.44269504088896341f / sqrtf((float)job->head_dim),
-                                .highest = s.highest, .total = s.total, .out = s.out};
-      const cw_cache *cache = span->cache;
-      const float *keys = (const float *)(cache->blocks[span->first / CW_BLOCK + block] + cache->offset + t->head * cache->unit);
-      cw_attend_f32(&queries, keys, keys + (size_t)CW_BLOCK * job->head_dim);
-    }
+/* Sets what each row sees of the positions from `before` on, at most `most`. */
+static void set_seen(const attention_job *job, const tile *t, uint32_t span, uint32_t before, uint32_t most) {
+  for (uint32_t token = 0; token < t->tokens; token++) {
+    uint32_t seen = seen_of(t->part, span, t->first + token);
+    seen = seen <= before ? 0 : least(seen - before, most);
+    for (uint32_t i = 0; i < job->group; i++) t->seen[token * job->group + i] = (uint16_t)seen;
   }
 }
 
-static uint32_t segments_of(uint32_t positions) { return (positions + SEGMENT - 1) / SEGMENT; }
+/* Joins blocks first .. first+count-1 of a span, at most a segment, to a state. */
+static void attend_q8(const attention_job *job, const tile *t, uint32_t span_index, uint32_t first, uint32_t count, state s) {
+  const cw_span *span = &t->part->spans[span_index];
+  const float *scales = t->q + (size_t)t->rows * job->D;
+  cw_q8_block blocks[CW_SEGMENT_BLOCKS];
+  for (uint32_t i = 0; i < count; i++) blocks[i] = cw_cache_block(span->cache, span->first / CW_BLOCK + first + i, t->head);
+  set_seen(job, t, span_index, first * CW_BLOCK, CW_SEGMENT);
+  cw_q8_queries queries = {.q = (const int8_t *)t->q, .scales = scales, .sums = (const int32_t *)(scales + t->rows), .seen = t->seen,
+                           .rows = t->rows, .size = job->D, .highest = s.highest, .total = s.total, .out = s.out};
+  job->run->kernels->attend_q8(&queries, blocks, count);
+}
+
+/* The same in float32, one block after the other. */
+static void attend_f32(const attention_job *job, const tile *t, uint32_t span_index, uint32_t first, uint32_t count, state s) {
+  const cw_span *span = &t->part->spans[span_index];
+  const cw_cache *cache = span->cache;
+  cw_f32_queries queries = {.q = t->q, .seen = t->seen, .rows = t->rows, .size = job->head_dim,
+                            .scale = 1.44269504088896341f / sqrtf((float)job->head_dim),
+                            .highest = s.highest, .total = s.total, .out = s.out};
+  for (uint32_t block = first; block < first + count; block++) {
+    const float *keys = (const float *)(cache->blocks[span->first / CW_BLOCK + block] + cache->offset + t->head * cache->unit);
+    set_seen(job, t, span_index, block * CW_BLOCK, CW_BLOCK);
+    cw_attend_f32(&queries, keys, keys + (size_t)CW_BLOCK * job->head_dim);
+  }
+}
+
+static uint32_t segments_of(uint32_t positions) { return (positions + CW_SEGMENT - 1) / CW_SEGMENT; }
 
 static uint32_t part_segments(const cw_attention *part) {
   uint32_t count = 0;
@@ -136,7 +144,7 @@ static uint32_t part_segments(const cw_attention *part) {
   return count;
 }
 
-/* Segment `index` of a tile, counted over all spans, into a clear state. */
+/* Joins segment `index` of a tile, counted over all spans, to a state; float32 needs a clear one. */
 static void attend_segment(const attention_job *job, const tile *t, uint32_t index, state s) {
   for (uint32_t span = 0; span < t->part->span_count; span++) {
     uint32_t segments = segments_of(seen_of(t->part, span, t->part->rows - 1));
@@ -145,8 +153,8 @@ static void attend_segment(const attention_job *job, const tile *t, uint32_t ind
       continue;
     }
     uint32_t most = seen_of(t->part, span, t->first + t->tokens - 1), blocks = (most + CW_BLOCK - 1) / CW_BLOCK;
-    uint32_t first = index * SEGMENT_BLOCKS;
-    attend_blocks(job, t, span, first, least(first + SEGMENT_BLOCKS, blocks), s);
+    uint32_t first = index * CW_SEGMENT_BLOCKS;
+    if (first < blocks) (job->quantised ? attend_q8 : attend_f32)(job, t, span, first, least(blocks - first, CW_SEGMENT_BLOCKS), s);
     return;
   }
 }
@@ -170,7 +178,7 @@ static float *open_tile(const attention_job *job, uint32_t index, float *floats,
   tile t = {.part = part, .head = index % job->kv_heads, .first = index / job->kv_heads * job->tile_tokens, .q = floats};
   t.tokens = least(part->rows - t.first, job->tile_tokens);
   t.rows = t.tokens * job->group;
-  t.seen = (uint8_t *)(floats + (size_t)t.rows * (job->D + 2));
+  t.seen = (uint16_t *)(floats + (size_t)t.rows * (job->D + 2));
   gather_queries(job, &t);
   *out = t;
   return floats + (size_t)t.rows * (job->D + 3) + 2 * job->D;
@@ -185,6 +193,10 @@ static void whole_tile(void *context, uint32_t chunk, uint32_t worker) {
   state_clear(all, t.rows, job->D);
   attend_segment(job, &t, 0, all);
   for (uint32_t i = 1; i < segments; i++) {
+    if (job->quantised) { /* the kernel joins, in the same way */
+      attend_segment(job, &t, i, all);
+      continue;
+    }
     state_clear(segment, t.rows, job->D);
     attend_segment(job, &t, i, segment);
     state_join(all, segment, t.rows, job->D);

@@ -1,5 +1,7 @@
-/* attend_q8_avx2.c: attention over a block of cached positions, up to four query rows at a time: keys and values are read once for all of
- * them. Weights of values become 16-bit integers, so that vpmaddwd adds two positions at a time and every sum is exact. */
+/* attend_q8_avx2.c: attention over a segment of up to 512 cached positions. Three passes over the rows at hand: scores, block after block;
+ * weights of the values, row after row; values, block after block with their sums kept in between. A block is in L1 while all rows meet
+ * it, scores and weights stay in L2. Weights of values are 16-bit integers, so that vpmaddwd adds two positions at a time and every sum is
+ * exact. */
 #include <immintrin.h>
 #include <math.h>
 #include <string.h>
@@ -8,144 +10,253 @@
 #include "kernels/avx2/kernels_avx2.h"
 #include "kernels/avx2/math_avx2.h"
 
-enum { EIGHTS = CW_BLOCK / 8, VALUES = 16 /* numbers of the head that a tile of rows takes at once */ };
+enum {
+  ROWS = 48,         /* met by a block while it is in L1 */
+  EIGHTS = CW_BLOCK / 8,
+  PAIRS = CW_BLOCK / 2,
+  NUMBERS = 16,      /* of the head, that a tile of rows takes at once */
+  MOST_SIZE = 256,   /* head size */
+  STRIDE = CW_SEGMENT + 64, /* floats of a row of scores: rows are spread over all sets of L1 */
+  ROUND_BITS = 0x4b400000   /* of CW_ROUND: as long as dots are below 2^22, the float with these bits + dot is CW_ROUND + dot */
+};
 
-/* What a tile of rows holds between steps. Each step passes over all rows: within a row a step waits on its predecessor's reductions
- * and divisions, and other rows fill that time. */
+/* What the passes hand on. */
 typedef struct {
-  _Alignas(32) float e[CW_TILE_ROWS][CW_BLOCK];       /* scores, then 2^(score - highest), then times the scales of values */
-  _Alignas(32) int16_t whole[CW_TILE_ROWS][CW_BLOCK]; /* e in units of unit */
-  float unit[CW_TILE_ROWS];                           /* 0: every e is as good as nothing */
-  float before[CW_TILE_ROWS];                         /* factor of what was before this block */
-} state;
+  _Alignas(32) float scores[ROWS][STRIDE];     /* dot times key scale; then the weights, 16 bits each, from the beginning of each row */
+  _Alignas(32) int32_t sums[ROWS * MOST_SIZE]; /* of values: [rows, D] */
+  _Alignas(32) int16_t wide[MOST_SIZE * CW_BLOCK];
+  _Alignas(32) float lanes[ROWS][8];           /* largest scores so far */
+  _Alignas(32) float gains[CW_SEGMENT];        /* value scales in units of gains_unit, right for rows that see gains_seen positions */
+  size_t gains_seen;
+  float gains_unit;
+  float unit[ROWS], before[ROWS], after[ROWS]; /* factors of what was before this segment, and of the segment */
+} room;
 
-/* Scores of 16 positions from `position` on; those that a row may not see are -inf. */
-CW_INLINE void score(const int rows, const cw_q8_queries *x, size_t r, const cw_q8_block *b, size_t position, state *s) {
-  const __m256i places = _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32((int32_t)position));
-  __m256i dot[CW_TILE_ROWS * 2];
+CW_INLINE size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+/* All ones where the row sees one of eight positions of block `index`, from position 8 `eighth` of it on. */
+CW_INLINE __m256i visible(size_t seen, size_t index, int eighth) {
+  const int32_t left = (int32_t)seen - (int32_t)(index * CW_BLOCK) - eighth * 8;
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(left), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+/* ---- Scores ------------------------------------------------------------------------------------------------------------------------- */
+
+/* Scores of a tile of rows over block `index`, and their largest in each lane. Sums begin at the bits of CW_ROUND: they are floats,
+ * CW_ROUND + dot, and CW_ROUND times the scale comes off in the multiplication. */
+CW_INLINE void score(const int rows, const cw_q8_queries *x, size_t r, const cw_q8_block *b, size_t index, room *s) {
+  int every = 1;
+  for (int i = 0; i < rows; i++) every &= x->seen[r + (size_t)i] >= (index + 1) * CW_BLOCK;
+  for (int panel = 0; panel < CW_BLOCK / CW_PANEL; panel++) {
+    __m256i dot[CW_TILE_ROWS * 2];
+    __m256 scales[2], offsets[2];
 #pragma GCC unroll 4
-  for (int i = 0; i < rows; i++) dot[i * 2] = dot[i * 2 + 1] = _mm256_set1_epi32(-CW_OFFSET * x->sums[r + (size_t)i]);
-  dots(rows, x->q + r * x->size, x->size, b->keys + position * x->size, x->size, 0, 0, dot);
-#pragma GCC unroll 8
-  for (int i = 0; i < rows * 2; i++) {
-    const size_t row = r + (size_t)i / 2, half = (size_t)i % 2 * 8;
-    __m256i place = _mm256_add_epi32(places, _mm256_set1_epi32((int32_t)half));
-    __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(dot[i]), all(x->scales[row]));
-    scaled = _mm256_mul_ps(scaled, _mm256_loadu_ps(b->key_scales + position + half));
-    __m256 visible = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(x->seen[row]), place));
-    _mm256_store_ps(s->e[i / 2] + position + half, _mm256_blendv_ps(all(-INFINITY), scaled, visible));
-  }
-}
-
-/* Highest score so far, and the powers of two of scores below it. */
-CW_INLINE void raise(const cw_q8_queries *x, size_t row, float e[CW_BLOCK], float *before) {
-  __m256 score[EIGHTS], highest = all(x->highest[row]);
-#pragma GCC unroll 8
-  for (int i = 0; i < EIGHTS; i++) {
-    score[i] = _mm256_load_ps(e + i * 8);
-    highest = _mm256_max_ps(score[i], highest);
-  }
-  highest = all(most_of_eight(highest));
-#pragma GCC unroll 8
-  for (int i = 0; i < EIGHTS; i++) _mm256_store_ps(e + i * 8, exp2_eight(_mm256_sub_ps(score[i], highest)));
-  *before = _mm256_cvtss_f32(exp2_eight(_mm256_sub_ps(all(x->highest[row]), highest)));
-  x->highest[row] = _mm256_cvtss_f32(highest);
-}
-
-/* Sum of e by the tree of kernels.h. */
-CW_INLINE float sum_of(const __m256 e[EIGHTS]) {
-  __m256 low = _mm256_add_ps(_mm256_add_ps(e[0], e[2]), _mm256_add_ps(e[4], e[6]));
-  __m256 high = _mm256_add_ps(_mm256_add_ps(e[1], e[3]), _mm256_add_ps(e[5], e[7]));
-  __m256 eight = _mm256_add_ps(low, high);
-  __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-  __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
-
-/* Total of e, and e as weights of values in whole numbers. */
-CW_INLINE void weigh(const cw_q8_queries *x, size_t row, const float *value_scales, const float e[CW_BLOCK], int16_t whole[CW_BLOCK],
-                     float *unit, float before) {
-  __m256 weight[EIGHTS], most = _mm256_setzero_ps();
-#pragma GCC unroll 8
-  for (int i = 0; i < EIGHTS; i++) weight[i] = _mm256_load_ps(e + i * 8);
-  x->total[row] = __builtin_fmaf(x->total[row], before, sum_of(weight));
-#pragma GCC unroll 8
-  for (int i = 0; i < EIGHTS; i++) {
-    __m256 some = _mm256_cmp_ps(weight[i], _mm256_setzero_ps(), _CMP_NEQ_OQ); /* scales of positions not seen may be anything */
-    weight[i] = _mm256_and_ps(some, _mm256_mul_ps(weight[i], _mm256_loadu_ps(value_scales + i * 8)));
-    most = _mm256_max_ps(weight[i], most);
-  }
-  float largest = most_of_eight(most);
-  int nothing = largest < CW_TINY;
-  *unit = nothing ? 0.0f : largest / CW_Q16_MOST;
-  __m256 inverse = all(nothing ? 0.0f : CW_Q16_MOST / largest);
-#pragma GCC unroll 4
-  for (int i = 0; i < EIGHTS; i += 2) {
-    __m256i low = _mm256_cvtps_epi32(_mm256_mul_ps(weight[i], inverse)), high = _mm256_cvtps_epi32(_mm256_mul_ps(weight[i + 1], inverse));
-    __m256i sixteen = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8);
-    _mm256_store_si256((__m256i *)(void *)(whole + i * 8), sixteen);
-  }
-}
-
-/* out = fma((float)sum, unit, out * before) for eight numbers; a unit of 0 leaves out * before. */
-CW_INLINE void give(float *out, __m256i sum, float unit, float before) {
-  __m256 old = _mm256_mul_ps(_mm256_loadu_ps(out), all(before));
-  _mm256_storeu_ps(out, unit == 0.0f ? old : _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), all(unit), old));
-}
-
-/* Values of `pairs` pairs of positions, weighted and summed, 16 numbers of the head at a time. */
-CW_INLINE void add_values(const int rows, const cw_q8_queries *x, size_t r, const int8_t *values, size_t pairs, const state *s) {
-  for (size_t d = 0; d < x->size; d += VALUES) {
-    __m256i sum[CW_TILE_ROWS * 2];
-#pragma GCC unroll 8
-    for (int i = 0; i < rows * 2; i++) sum[i] = _mm256_setzero_si256();
-#pragma GCC unroll 4
-    for (size_t p = 0; p < pairs; p++) {
-      const int8_t *at = values + (p * x->size + d) * 2;
-      __m256i low = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)at));
-      __m256i high = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(at + 16)));
-#pragma GCC unroll 4
-      for (int i = 0; i < rows; i++) {
-        int32_t pair;
-        memcpy(&pair, &s->whole[i][p * 2], sizeof pair);
-        __m256i both = _mm256_set1_epi32(pair);
-        add_to(&sum[i * 2], _mm256_madd_epi16(low, both));
-        add_to(&sum[i * 2 + 1], _mm256_madd_epi16(high, both));
-      }
+    for (int i = 0; i < rows; i++) dot[i * 2] = dot[i * 2 + 1] = _mm256_set1_epi32(ROUND_BITS - CW_OFFSET * x->sums[r + (size_t)i]);
+    dots(rows, x->q + r * x->size, x->size, b->keys + (size_t)panel * CW_PANEL * x->size, x->size, 0, 0, dot);
+    for (int half = 0; half < 2; half++) {
+      __m256 scale = _mm256_loadu_ps(b->key_scales + panel * CW_PANEL + half * 8);
+      scales[half] = _mm256_and_ps(scale, _mm256_castsi256_ps(_mm256_set1_epi32(~3)));
+      offsets[half] = _mm256_mul_ps(scales[half], all(CW_ROUND));
     }
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++) {
-      size_t row = r + (size_t)i;
-      if (x->seen[row] == 0) continue;
-      give(x->out + row * x->size + d, sum[i * 2], s->unit[i], s->before[i]);
-      give(x->out + row * x->size + d + 8, sum[i * 2 + 1], s->unit[i], s->before[i]);
+      float *to = s->scores[r + (size_t)i] + index * CW_BLOCK + panel * CW_PANEL;
+      __m256 low = _mm256_fmsub_ps(_mm256_castsi256_ps(dot[i * 2]), scales[0], offsets[0]);
+      __m256 high = _mm256_fmsub_ps(_mm256_castsi256_ps(dot[i * 2 + 1]), scales[1], offsets[1]);
+      _mm256_store_ps(to, low);
+      _mm256_store_ps(to + 8, high);
+      if (!every) {
+        const size_t seen = x->seen[r + (size_t)i];
+        low = _mm256_blendv_ps(all(-INFINITY), low, _mm256_castsi256_ps(visible(seen, index, panel * 2)));
+        high = _mm256_blendv_ps(all(-INFINITY), high, _mm256_castsi256_ps(visible(seen, index, panel * 2 + 1)));
+      }
+      float *lanes = s->lanes[r + (size_t)i];
+      _mm256_store_ps(lanes, _mm256_max_ps(low, _mm256_max_ps(high, _mm256_load_ps(lanes))));
     }
   }
 }
 
-CW_INLINE void tile(const int rows, const cw_q8_queries *x, size_t r, const cw_q8_block *b) {
-  state s;
-  size_t seen = 0;
-  for (size_t i = r; i < r + (size_t)rows; i++) seen = x->seen[i] > seen ? x->seen[i] : seen;
-  if (seen == 0) return;
-  for (size_t p = 0; p < seen; p += CW_PANEL) score(rows, x, r, b, p, &s);
-  for (size_t p = (seen + CW_PANEL - 1) / CW_PANEL * CW_PANEL; p < CW_BLOCK; p++) /* panels that no row may see */
-    for (int i = 0; i < rows; i++) s.e[i][p] = -INFINITY;
-  for (size_t i = 0; i < (size_t)rows; i++)
-    if (x->seen[r + i] > 0) raise(x, r + i, s.e[i], &s.before[i]);
-  for (size_t i = 0; i < (size_t)rows; i++)
-    if (x->seen[r + i] > 0) weigh(x, r + i, b->value_scales, s.e[i], s.whole[i], &s.unit[i], s.before[i]);
-    else memset(s.whole[i], 0, sizeof s.whole[i]);
-  add_values(rows, x, r, b->values, (seen + 1) / 2, &s);
+/* ---- Weights ------------------------------------------------------------------------------------------------------------------------ */
+
+/* Value scales as whole-number weights need them, for rows that see `seen` positions; 0 beyond, where scales may be anything. */
+static void set_gains(size_t seen, const cw_q8_block *blocks, room *s) {
+  __m256 most = _mm256_setzero_ps();
+  const size_t end = (seen + CW_BLOCK - 1) / CW_BLOCK * CW_BLOCK;
+  for (size_t p = 0; p < end; p += 8) {
+    __m256i some = visible(seen, p / CW_BLOCK, (int)(p % CW_BLOCK / 8));
+    __m256 scales = _mm256_maskload_ps(blocks[p / CW_BLOCK].value_scales + p % CW_BLOCK, some);
+    _mm256_store_ps(s->gains + p, scales);
+    most = _mm256_max_ps(scales, most);
+  }
+  const float largest = most_of_eight(most);
+  const int nothing = largest < CW_TINY;
+  const __m256 inverse = all(nothing ? 0.0f : CW_Q16_RANGE / largest);
+  for (size_t p = 0; p < end; p += 8) _mm256_store_ps(s->gains + p, _mm256_mul_ps(_mm256_load_ps(s->gains + p), inverse));
+  s->gains_unit = nothing ? 0.0f : largest / CW_Q16_RANGE;
+  s->gains_seen = seen;
 }
 
-void cw_attend_q8_avx2(const cw_q8_queries *queries, const cw_q8_block *block) {
-  size_t tiles = (queries->rows + CW_TILE_ROWS - 1) / CW_TILE_ROWS;
-  for (size_t t = 0; t < tiles; t++) { /* rows split evenly */
-    size_t r = queries->rows * t / tiles, count = queries->rows * (t + 1) / tiles - r;
-    if (count == 1) tile(1, queries, r, block);
-    else if (count == 2) tile(2, queries, r, block);
-    else if (count == 3) tile(3, queries, r, block);
-    else tile(4, queries, r, block);
+/* Scores [64] become weights [64], which may begin at the same place; adds e to the lower and upper 8 of 16 lanes. ALL: the row sees the
+ * whole block. */
+CW_INLINE void weigh_block(const int ALL, size_t seen, size_t index, const float *scores, __m256 scale, __m256 top, const float *gains,
+                           int16_t *weights, __m256 sum[2]) {
+  __m256 lane[2][4];
+#pragma GCC unroll 4
+  for (int i = 0; i < EIGHTS; i += 2) {
+    __m256i whole[2];
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; half++) {
+      __m256 e = exp2_eight(_mm256_fmsub_ps(_mm256_load_ps(scores + (i + half) * 8), scale, top));
+      if (!ALL) e = _mm256_and_ps(e, _mm256_castsi256_ps(visible(seen, index, i + half)));
+      whole[half] = _mm256_cvtps_epi32(_mm256_mul_ps(e, _mm256_load_ps(gains + (i + half) * 8)));
+      lane[half][i / 2] = e;
+    }
+    _mm256_store_si256((__m256i *)(void *)(weights + i * 8), _mm256_packs_epi32(whole[0], whole[1]));
+  }
+#pragma GCC unroll 2
+  for (int half = 0; half < 2; half++) {
+    __m256 *e = lane[half];
+    sum[half] = _mm256_add_ps(sum[half], _mm256_add_ps(_mm256_add_ps(e[0], e[1]), _mm256_add_ps(e[2], e[3])));
+  }
+}
+
+/* 2^n for whole n <= 0, 0 below -126 and for what is no number. */
+static float power_of_two(float n) {
+  const int32_t bits = n >= CW_EXP2_MIN ? ((int32_t)n + 127) << 23 : 0;
+  return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(bits)));
+}
+
+/* Weights of a row over all blocks; highest and total joined with those of the segment. */
+static void weigh_row(const cw_q8_queries *x, size_t row, const cw_q8_block *blocks, size_t count, room *s) {
+  const size_t seen = x->seen[row];
+  int16_t *weights = (int16_t *)(void *)s->scores[row];
+  if (seen == 0) {
+    memset(weights, 0, count * CW_BLOCK * sizeof *weights);
+    return;
+  }
+  if (seen != s->gains_seen) set_gains(seen, blocks, s);
+  const float *scores = s->scores[row];
+  const float top = most_of_eight(_mm256_load_ps(s->lanes[row])) * x->scales[row] + 1.0f, h = ceilf(top);
+  const __m256 scale = all(x->scales[row]), tops = all(top);
+  __m256 sum[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+  size_t i = 0;
+  for (; i < seen / CW_BLOCK; i++)
+    weigh_block(1, seen, i, scores + i * CW_BLOCK, scale, tops, s->gains + i * CW_BLOCK, weights + i * CW_BLOCK, sum);
+  if (seen % CW_BLOCK != 0) {
+    weigh_block(0, seen, i, scores + i * CW_BLOCK, scale, tops, s->gains + i * CW_BLOCK, weights + i * CW_BLOCK, sum);
+    i++;
+  }
+  memset(weights + i * CW_BLOCK, 0, (count - i) * CW_BLOCK * sizeof *weights);
+  const __m256 eight = _mm256_add_ps(sum[0], sum[1]);
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1)), two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  const float total = _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two))), highest = x->highest[row], now = highest > h ? highest : h;
+  s->unit[row] = s->gains_unit;
+  s->before[row] = power_of_two(highest - now);
+  s->after[row] = _mm256_cvtss_f32(exp2_eight(all(top - h))) * power_of_two(h - now);
+  x->total[row] = x->total[row] * s->before[row] + total * s->after[row];
+  x->highest[row] = now;
+}
+
+/* ---- Values ------------------------------------------------------------------------------------------------------------------------- */
+
+/* Values as 16 bits: [D / 16][32][16][2], pairs in the order of the weights, as packs_epi32 leaves them: of 8 pairs 0, 1, 4, 5, 2, 3, 6, 7. */
+static void widen(const int8_t *values, size_t size, int16_t *wide) {
+  static const size_t EIGHT[8] = {0, 1, 4, 5, 2, 3, 6, 7};
+  for (size_t d = 0; d < size; d += NUMBERS)
+    for (size_t pair = 0; pair < PAIRS; pair += 8)
+#pragma GCC unroll 8
+      for (size_t i = 0; i < 8; i++, wide += NUMBERS * 2) {
+        const int8_t *from = values + ((pair + EIGHT[i]) * size + d) * 2;
+        __m256i low = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)from));
+        __m256i high = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(from + 16)));
+        _mm256_store_si256((__m256i *)(void *)wide, low);
+        _mm256_store_si256((__m256i *)(void *)(wide + 16), high);
+      }
+}
+
+/* Sums of a tile of rows and 16 numbers over a block; from zero in the first. */
+CW_INLINE void add_values(const int rows, const int16_t *wide, const float *weights, int first, size_t size, int32_t *sums) {
+  __m256i sum[CW_TILE_ROWS * 2];
+#pragma GCC unroll 8
+  for (int i = 0; i < rows * 2; i++)
+    sum[i] = first ? _mm256_setzero_si256() : _mm256_load_si256((const __m256i *)(const void *)(sums + (size_t)(i / 2) * size + i % 2 * 8));
+#pragma GCC unroll 4
+  for (size_t pair = 0; pair < PAIRS; pair++, wide += NUMBERS * 2) {
+    __m256i low = load_bytes(wide), high = load_bytes(wide + 16);
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++) {
+      __m256i both = broadcast_four((const int8_t *)(weights + i * STRIDE) + pair * 4);
+      add_to(&sum[i * 2], _mm256_madd_epi16(low, both));
+      add_to(&sum[i * 2 + 1], _mm256_madd_epi16(high, both));
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < rows * 2; i++) _mm256_store_si256((__m256i *)(void *)(sums + (size_t)(i / 2) * size + i % 2 * 8), sum[i]);
+}
+
+/* out = out * before + (sums * unit) * after */
+static void give(const int32_t *sums, size_t size, float before, float unit, float after, float *out) {
+  for (size_t d = 0; d < size; d += 8) {
+    __m256 added = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_load_si256((const __m256i *)(const void *)(sums + d))), all(unit));
+    __m256 kept = _mm256_mul_ps(_mm256_loadu_ps(out + d), all(before));
+    _mm256_storeu_ps(out + d, _mm256_add_ps(kept, _mm256_mul_ps(added, all(after))));
+  }
+}
+
+/* ---- A segment ---------------------------------------------------------------------------------------------------------------------- */
+
+/* Rows are split evenly: tile t of all begins here. */
+CW_INLINE size_t tile_at(size_t rows, size_t t) { return rows * t / ((rows + CW_TILE_ROWS - 1) / CW_TILE_ROWS); }
+
+#define FOR_ROWS(rows, CALL) \
+  switch (rows) {            \
+    case 1: CALL(1); break;  \
+    case 2: CALL(2); break;  \
+    case 3: CALL(3); break;  \
+    default: CALL(4);        \
+  }
+
+static void score_tile(const cw_q8_queries *x, size_t r, size_t rows, const cw_q8_block *block, size_t index, room *s) {
+#define CALL(count) score(count, x, r, block, index, s)
+  FOR_ROWS(rows, CALL)
+#undef CALL
+}
+
+static void add_tile(const cw_q8_queries *x, size_t r, size_t rows, size_t index, room *s) {
+  for (size_t d = 0; d < x->size; d += NUMBERS) {
+#define CALL(count) add_values(count, s->wide + d * CW_BLOCK, s->scores[r] + index * (CW_BLOCK / 2), index == 0, x->size, s->sums + r * x->size + d)
+    FOR_ROWS(rows, CALL)
+#undef CALL
+  }
+}
+
+/* At most ROWS rows. */
+static void attend_rows(const cw_q8_queries *x, const cw_q8_block *blocks, size_t count, room *s) {
+  for (size_t r = 0; r < x->rows; r++) _mm256_store_ps(s->lanes[r], all(-INFINITY));
+  for (size_t i = 0; i < count; i++)
+    for (size_t t = 0, r = 0; r < x->rows; r = tile_at(x->rows, ++t)) score_tile(x, r, tile_at(x->rows, t + 1) - r, &blocks[i], i, s);
+  s->gains_seen = 0; /* of no row */
+  for (size_t r = 0; r < x->rows; r++) weigh_row(x, r, blocks, count, s);
+  for (size_t i = 0; i < count; i++) {
+    widen(blocks[i].values, x->size, s->wide);
+    for (size_t t = 0, r = 0; r < x->rows; r = tile_at(x->rows, ++t)) add_tile(x, r, tile_at(x->rows, t + 1) - r, i, s);
+  }
+  for (size_t r = 0; r < x->rows; r++)
+    if (x->seen[r] != 0) give(s->sums + r * x->size, x->size, s->before[r], s->unit[r], s->after[r], x->out + r * x->size);
+}
+
+void cw_attend_q8_avx2(const cw_q8_queries *queries, const cw_q8_block *blocks, size_t count) {
+  room s;
+  for (size_t row = 0; row < queries->rows; row += ROWS) {
+    const cw_q8_queries x = {.q = queries->q + row * queries->size,
+                             .scales = queries->scales + row,
+                             .sums = queries->sums + row,
+                             .seen = queries->seen + row,
+                             .rows = least(queries->rows - row, ROWS),
+                             .size = queries->size,
+                             .highest = queries->highest + row,
+                             .total = queries->total + row,
+                             .out = queries->out + row * queries->size};
+    attend_rows(&x, blocks, count, &s);
   }
 }

@@ -10,7 +10,7 @@ void cw_product_f32_avx2(const float *x, size_t x_stride, size_t rows, size_t de
 void cw_product_q8_avx2(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, float *y, size_t y_stride, int add);
 void cw_product_q4_avx2(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, float *y, size_t y_stride, int add);
 void cw_quantise_avx2(const float *x, size_t depth, size_t group, size_t stride, int8_t *q, float *scales, int32_t *sums);
-void cw_attend_q8_avx2(const cw_q8_queries *queries, const cw_q8_block *block);
+void cw_attend_q8_avx2(const cw_q8_queries *queries, const cw_q8_block *blocks, size_t count);
 void cw_depthwise_avx2(const cw_depthwise *d);
 void cw_scale_avx2(const float *x, const float *gains, size_t size, float *y);
 void cw_rms_avx2(const float *x, const float *weight, float eps, size_t size, float *y);

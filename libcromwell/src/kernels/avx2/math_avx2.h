@@ -38,18 +38,14 @@ static inline __m256 exp_eight(__m256 x) {
 
 /* 2^x for x <= 0, as kernels.h describes. */
 static inline __m256 exp2_eight(__m256 x) {
-  __m256 shifted = _mm256_add_ps(x, all(CW_ROUND));
-  __m256 f = _mm256_sub_ps(x, _mm256_sub_ps(shifted, all(CW_ROUND)));
-  __m256 p = all(CW_EXP2_C6);
-  p = _mm256_fmadd_ps(p, f, all(CW_EXP2_C5));
-  p = _mm256_fmadd_ps(p, f, all(CW_EXP2_C4));
+  x = _mm256_max_ps(x, all(CW_EXP2_MIN));
+  __m256 n = _mm256_floor_ps(x), f = _mm256_sub_ps(x, n);
+  __m256 p = all(CW_EXP2_C4);
   p = _mm256_fmadd_ps(p, f, all(CW_EXP2_C3));
   p = _mm256_fmadd_ps(p, f, all(CW_EXP2_C2));
   p = _mm256_fmadd_ps(p, f, all(CW_EXP2_C1));
   p = _mm256_fmadd_ps(p, f, all(1.0f));
-  __m256i bits = _mm256_add_epi32(_mm256_castps_si256(shifted), _mm256_set1_epi32(127));
-  __m256 power = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 23));
-  return _mm256_and_ps(_mm256_mul_ps(p, power), _mm256_cmp_ps(x, all(CW_EXP2_MIN), _CMP_GE_OQ));
+  return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23)));
 }
 
 /* 1 + exp(-x), as kernels.h describes. */

@@ -11,7 +11,7 @@ void cw_product_f32_avx512vnni(const float *x, size_t x_stride, size_t rows, siz
 void cw_product_q8_avx512vnni(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, float *y, size_t y_stride, int add);
 void cw_product_q4_avx512vnni(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, float *y, size_t y_stride, int add);
 void cw_quantise_avx512vnni(const float *x, size_t depth, size_t group, size_t stride, int8_t *q, float *scales, int32_t *sums);
-void cw_attend_q8_avx512vnni(const cw_q8_queries *queries, const cw_q8_block *block);
+void cw_attend_q8_avx512vnni(const cw_q8_queries *queries, const cw_q8_block *blocks, size_t count);
 void cw_depthwise_avx512vnni(const cw_depthwise *d);
 void cw_scale_avx512vnni(const float *x, const float *gains, size_t size, float *y);
 void cw_rms_avx512vnni(const float *x, const float *weight, float eps, size_t size, float *y);

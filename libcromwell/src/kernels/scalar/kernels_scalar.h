@@ -9,7 +9,7 @@ void cw_product_f32_scalar(const float *x, size_t x_stride, size_t rows, size_t 
 void cw_product_q8_scalar(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, float *y, size_t y_stride, int add);
 void cw_product_q4_scalar(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, float *y, size_t y_stride, int add);
 void cw_quantise_scalar(const float *x, size_t depth, size_t group, size_t stride, int8_t *q, float *scales, int32_t *sums);
-void cw_attend_q8_scalar(const cw_q8_queries *queries, const cw_q8_block *block);
+void cw_attend_q8_scalar(const cw_q8_queries *queries, const cw_q8_block *blocks, size_t count);
 void cw_depthwise_scalar(const cw_depthwise *d);
 /* Channels from `first` on: what is left when a set has done all that fill a vector. */
 void cw_depthwise_from_scalar(const cw_depthwise *d, size_t first);

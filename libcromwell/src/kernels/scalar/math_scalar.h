@@ -36,21 +36,26 @@ static inline float exp_one(float x) {
 
 /* 2^x for x <= 0, as kernels.h describes. */
 static inline float exp2_one(float x) {
-  if (!(x >= CW_EXP2_MIN)) return 0.0f;
-  float shifted = x + CW_ROUND, f = x - (shifted - CW_ROUND);
-  float p = CW_EXP2_C6;
-  p = fmaf(p, f, CW_EXP2_C5);
-  p = fmaf(p, f, CW_EXP2_C4);
+  x = x > CW_EXP2_MIN ? x : CW_EXP2_MIN;
+  x = x < 0.0f ? x : 0.0f; /* for scales that are not what they should be */
+  float n = floorf(x), f = x - n, p = CW_EXP2_C4;
   p = fmaf(p, f, CW_EXP2_C3);
   p = fmaf(p, f, CW_EXP2_C2);
   p = fmaf(p, f, CW_EXP2_C1);
   p = fmaf(p, f, 1.0f);
   uint32_t bits;
-  memcpy(&bits, &shifted, sizeof bits);
-  bits = (bits + 127u) << 23; /* the low bits of `shifted` hold n */
+  memcpy(&bits, &p, sizeof bits);
+  bits += (uint32_t)(int32_t)n << 23;
+  memcpy(&p, &bits, sizeof p);
+  return p;
+}
+
+/* 2^n for whole n <= 0, 0 below -126 and for what is no number. */
+static inline float power_of_two(float n) {
+  uint32_t bits = n >= CW_EXP2_MIN ? (uint32_t)((int32_t)n + 127) << 23 : 0;
   float power;
   memcpy(&power, &bits, sizeof power);
-  return p * power;
+  return power;
 }
 
 /* The float whose upper half is given. */
