@@ -9,7 +9,7 @@ static const cw_kernels *const SLOW = &cw_kernels_scalar;
 static const size_t OUTPUTS[] = {16, 1, 64, 17, 128, 48, 31, 100, 80, 15, 192, 65, 33, 112};
 enum { OUTPUT_COUNT = sizeof OUTPUTS / sizeof OUTPUTS[0] };
 
-static const size_t ROWS[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 100, 192};
+static const size_t ROWS[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 29, 100, 230};
 enum { ROWS_COUNT = sizeof ROWS / sizeof ROWS[0], FEW = 20 };
 
 static void test_product_f32(const cw_kernels *fast) {

@@ -8,7 +8,7 @@
 #include "model/weights.h"
 #include "pool.h"
 
-enum { CW_ROWS = 192 /* rows computed at once: bounds activations whatever the length of a text */ };
+enum { CW_ROWS = 224 /* rows computed at once, 16 tiles of the widest kernel: bounds activations whatever the length of a text */ };
 
 /* Room for quantised rows (cw_q8_rows); `stride` rows of the depth at hand, as many as fit. */
 typedef struct {

@@ -1,4 +1,4 @@
-/* group_q4_avx512vnni.c: a tile of up to 12 rows x 2 panels over one group of int4 weights, which become int8 on their way from memory: for so
+/* group_q4_avx512vnni.c: a tile of up to 14 rows x 2 panels over one group of int4 weights, which become int8 on their way from memory: for so
  * few rows memory is the limit, and writing them down in between would keep it waiting. */
 #include "kernels/avx512vnni/tile_avx512vnni.h"
 
@@ -25,8 +25,7 @@ INLINE void tile(const size_t ROWS, const cw_group_q8 *t, place *at) {
   const uint8_t *weights = t->weights, *multipliers = t->multipliers;
   const int8_t *q = at->q;
   const char *next = at->next, *later = at->later;
-  size_t fourth = 4 * CW_GROUP, eighth = 8 * CW_GROUP;
-  __asm__("" : "+r"(fourth), "+r"(eighth));
+  const distances distance = row_distances();
   __m512i sums[TILE_ROWS][CW_BESIDE];
   begin(ROWS, sums, at);
   for (size_t k = t->steps * 4; k > 0; k -= CW_SUB) {
@@ -40,8 +39,8 @@ INLINE void tile(const size_t ROWS, const cw_group_q8 *t, place *at) {
     }
     for (size_t line = 0; line < LINES; line++, q += 8) {
       __m512i both = _mm512_loadu_si512(weights + line * 64), both_beside = _mm512_loadu_si512(weights + stride + line * 64);
-      add_step(ROWS, sums, widened(both, first), widened(both_beside, second), q, fourth, eighth);
-      add_step(ROWS, sums, widened(_mm512_srli_epi16(both, 4), first), widened(_mm512_srli_epi16(both_beside, 4), second), q + 4, fourth, eighth);
+      add_step(ROWS, sums, widened(both, first), widened(both_beside, second), q, distance);
+      add_step(ROWS, sums, widened(_mm512_srli_epi16(both, 4), first), widened(_mm512_srli_epi16(both_beside, 4), second), q + 4, distance);
     }
     weights += LINES * 64, multipliers += CW_PANEL, next += LINES * 64, later += 2 * LINES * 64;
     __asm__("" : "+r"(weights), "+r"(multipliers), "+r"(q), "+r"(next), "+r"(later));
@@ -63,10 +62,12 @@ TILE(9)
 TILE(10)
 TILE(11)
 TILE(12)
+TILE(13)
+TILE(14)
 
 void cw_group_q4_avx512vnni(const cw_group_q8 *t) {
-  static void (*const TILE_OF[TILE_ROWS + 1])(const cw_group_q8 *, place *) = {NULL,   tile_1, tile_2, tile_3,  tile_4,  tile_5, tile_6,
-                                                                               tile_7, tile_8, tile_9, tile_10, tile_11, tile_12};
+  static void (*const TILE_OF[TILE_ROWS + 1])(const cw_group_q8 *, place *) = {NULL,   tile_1, tile_2,  tile_3,  tile_4,  tile_5,  tile_6, tile_7,
+                                                                               tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14};
   place at = {t->q, t->factors->start + t->first, t->from, t->to, t->next, t->later, t->written};
   TILE_OF[t->rows](t, &at);
 }

@@ -1,7 +1,7 @@
-/* group_q8_avx512vnni.c: tiles of up to 12 rows x 2 panels over one group of int8 weights.
+/* group_q8_avx512vnni.c: tiles of up to 14 rows x 2 panels over one group of int8 weights.
  *
- * A step along k takes 2 loads of weights and 12 broadcasts for 24 vpdpbusd, 38 operations of the 48 that the front end delivers in the
- * 12 cycles. What is done once a tile is kept short for the same reason: its code runs at the pace at which it is decoded. */
+ * A step along k takes 2 loads of weights and 14 broadcasts for 28 vpdpbusd, 44 operations of the 56 that the front end delivers in the
+ * 14 cycles. What is done once a tile is kept short for the same reason: its code runs at the pace at which it is decoded. */
 #include "kernels/avx512vnni/tile_avx512vnni.h"
 
 enum { UNROLL = 4 /* steps: more is slower, as decoded operations no longer fit their cache */ };
@@ -12,8 +12,7 @@ INLINE void tile(const size_t ROWS, const int FEW, const cw_group_q8 *t, place *
   const uint8_t *weights = t->weights;
   const int8_t *q = at->q;
   const char *next = at->next, *later = at->later, *written = at->written, *next_q = (const char *)(q + ROWS * CW_GROUP);
-  size_t fourth = 4 * CW_GROUP, eighth = 8 * CW_GROUP;
-  __asm__("" : "+r"(fourth), "+r"(eighth));
+  const distances distance = row_distances();
   __m512i sums[TILE_ROWS][CW_BESIDE];
   begin(ROWS, sums, at);
   for (size_t k = t->steps; k > 0; k -= UNROLL) {
@@ -39,7 +38,7 @@ INLINE void tile(const size_t ROWS, const int FEW, const cw_group_q8 *t, place *
     later += FEW ? 128 : 64, written += t->written_stride;
 #pragma GCC unroll 4
     for (size_t step = 0; step < UNROLL; step++)
-      add_step(ROWS, sums, _mm512_loadu_si512(weights + step * 64), _mm512_loadu_si512(weights + stride + step * 64), q + step * 4, fourth, eighth);
+      add_step(ROWS, sums, _mm512_loadu_si512(weights + step * 64), _mm512_loadu_si512(weights + stride + step * 64), q + step * 4, distance);
     weights += UNROLL * 64, q += UNROLL * 4;
     __asm__("" : "+r"(weights), "+r"(q), "+r"(next), "+r"(next_q), "+r"(later), "+r"(written));
   }
@@ -66,19 +65,23 @@ TILES(9, 1)
 TILES(10, 1)
 TILES(11, 1)
 TILES(12, 1)
+TILES(13, 1)
+TILES(14, 1)
 TILES(8, 0) /* more than 16 rows make tiles of no fewer */
 TILES(9, 0)
 TILES(10, 0)
 TILES(11, 0)
 TILES(12, 0)
+TILES(13, 0)
+TILES(14, 0)
 
 static void (*const TILES_OF[2][TILE_ROWS + 1])(const cw_group_q8 *, place *, size_t) = {
-    {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, tiles_8_0, tiles_9_0, tiles_10_0, tiles_11_0, tiles_12_0},
+    {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, tiles_8_0, tiles_9_0, tiles_10_0, tiles_11_0, tiles_12_0, tiles_13_0, tiles_14_0},
     {NULL, tiles_1_1, tiles_2_1, tiles_3_1, tiles_4_1, tiles_5_1, tiles_6_1, tiles_7_1, tiles_8_1, tiles_9_1, tiles_10_1, tiles_11_1,
-     tiles_12_1}};
+     tiles_12_1, tiles_13_1, tiles_14_1}};
 
 void cw_group_q8_avx512vnni(const cw_group_q8 *t) {
-  const size_t rows = t->rows, tiles = (rows + TILE_ROWS - 1) / TILE_ROWS, small = rows / tiles, large = rows % tiles; /* 13 rows are 7 + 6 */
+  const size_t rows = t->rows, tiles = (rows + TILE_ROWS - 1) / TILE_ROWS, small = rows / tiles, large = rows % tiles; /* 15 rows are 8 + 7 */
   place at = {t->q, t->factors->start + t->first, t->from, t->to, t->next, t->later, t->written};
   if (large > 0) TILES_OF[t->few][small + 1](t, &at, large);
   TILES_OF[t->few][small](t, &at, tiles - large);

@@ -17,8 +17,9 @@ enum {
   CW_BESIDE = 2, /* panels computed together */
   CW_WIDTH = CW_BESIDE * CW_PANEL,
   CW_GROUP_BYTES = CW_GROUP * CW_PANEL, /* of a panel */
-  CW_MOST_ROWS = 192,
-  CW_ROWS_AT_ONCE = 48 /* their sums (6 KiB) and q (6 KiB) stay in L1 beside this group of weights (4 KiB) and the next */
+  CW_TILE_MOST = 14, /* rows of a tile: 28 sums, 2 vectors of weights, 1 of q */
+  CW_MOST_ROWS = 224,
+  CW_ROWS_AT_ONCE = 4 * CW_TILE_MOST /* their sums and q (7 KiB each) stay in L1 beside this group of weights (4 KiB) and the next */
 };
 
 /* What a tile needs of rows besides q. */
@@ -49,7 +50,7 @@ typedef struct {
 } cw_group_q8;
 
 void cw_group_q8_avx512vnni(const cw_group_q8 *group);
-/* The same for int4 weights as they are, [2][steps / 2][16][4] of nibbles, and at most 12 rows. */
+/* The same for int4 weights as they are, [2][steps / 2][16][4] of nibbles, and at most 14 rows. */
 void cw_group_q4_avx512vnni(const cw_group_q8 *group);
 
 /* Scales of one panel as floats. */
@@ -73,7 +74,7 @@ static inline __mmask16 cw_wanted_avx512vnni(size_t left) {
 /* Writes the int8 weights of groups first .. first + count - 1 of a panel: [count][steps][16][4]. */
 typedef void (*cw_expand_fn)(const cw_q_panels *w, size_t panel, size_t first, size_t count, uint8_t *out);
 
-/* Several rows times all panels (kernels.h); `expand` is given where weights are int4, and used from 13 rows on. */
+/* Several rows times all panels (kernels.h); `expand` is given where weights are int4, and used from 15 rows on. */
 void cw_rows_q8_avx512vnni(const cw_q8_rows *x, size_t rows, const cw_q_panels *w, cw_expand_fn expand, float *y, size_t y_stride, int add);
 
 #endif

@@ -1,11 +1,11 @@
-/* rows_q8_avx512vnni.c: several rows of int8 times all panels of a matrix, two panels at a time: 48 rows after one another, and for these
+/* rows_q8_avx512vnni.c: several rows of int8 times all panels of a matrix, two panels at a time: 56 rows after one another, and for these
  * one group after the other, so that sums wait in L1. They wait in a dense buffer: rows of y are often a multiple of 4 KiB apart, where
  * the processor takes a load for one that depends on an earlier store, as it compares 12 bits of addresses. */
 #include "kernels/avx512vnni/group_q8_avx512vnni.h"
 
 enum {
-  MOST_GROUPS = 32, /* of a call: what is kept of rows is 72 KiB, and 128 KiB for weights that must be expanded */
-  DIRECT_ROWS = 12, /* up to which int4 weights are used as they are */
+  MOST_GROUPS = 32, /* of a call: what is kept of rows is 84 KiB, and 128 KiB for weights that must be expanded */
+  DIRECT_ROWS = CW_TILE_MOST, /* up to which int4 weights are used as they are */
   FEW_ROWS = 16,   /* up to which memory is the limit; with more, asking costs more than waiting for the hardware's prefetchers */
   WRITTEN_ROWS = 8, /* that a tile asks for */
   WAITING_BYTES = CW_WIDTH * sizeof(float)
@@ -75,7 +75,7 @@ static void some_rows(const product *p, const two_panels *two, size_t row, size_
   float waiting[CW_ROWS_AT_ONCE * CW_WIDTH] __attribute__((aligned(64)));
   float *y = p->y + row * p->y_stride + two->n;
   if (p->add && !whole) copy_rows(y, p->y_stride, waiting, CW_WIDTH, rows, width);
-  const size_t tiles = (rows + 11) / 12, y_asked = tiles * WRITTEN_ROWS * y_bytes;
+  const size_t tiles = (rows + CW_TILE_MOST - 1) / CW_TILE_MOST, y_asked = tiles * WRITTEN_ROWS * y_bytes;
   cw_group_q8 group = {
       .rows = rows,
       .q = p->x->q + (p->first * p->x->stride + row) * CW_GROUP,

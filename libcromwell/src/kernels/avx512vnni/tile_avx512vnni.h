@@ -6,9 +6,9 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { TILE_ROWS = 12 };
+enum { TILE_ROWS = CW_TILE_MOST };
 
-/* sums + the products of 4 u and 4 q a lane. As assembly because gcc 12 copies the 24 sums of a tile through the stack otherwise. */
+/* sums + the products of 4 u and 4 q a lane. As assembly because gcc 12 copies the 28 sums of a tile through the stack otherwise. */
 INLINE void add_products(__m512i *sums, __m512i u, __m512i q) { __asm__("vpdpbusd %2, %1, %0" : "+v"(*sums) : "v"(u), "v"(q)); }
 
 /* What tiles advance from one to the next. */
@@ -20,13 +20,22 @@ typedef struct {
   const char *next, *later, *written;
 } place;
 
-/* A step of ROWS rows: the 4 q at `q` of each, 128 bytes apart, times both panels. `fourth` and `eighth` are 4 and 8 rows in registers: gcc
- * would hold an address for every row. */
-INLINE void add_step(const size_t ROWS, __m512i sums[TILE_ROWS][CW_BESIDE], __m512i u, __m512i u_beside, const int8_t *q, size_t fourth,
-                     size_t eighth) {
-#pragma GCC unroll 12
+/* 4, 8 and 12 rows in registers, to reach q of all rows from one pointer: gcc would hold an address for every row. */
+typedef struct {
+  size_t four, eight, twelve;
+} distances;
+
+INLINE distances row_distances(void) {
+  distances d = {4 * CW_GROUP, 8 * CW_GROUP, 12 * CW_GROUP};
+  __asm__("" : "+r"(d.four), "+r"(d.eight), "+r"(d.twelve));
+  return d;
+}
+
+/* A step of ROWS rows: the 4 q at `q` of each, 128 bytes apart, times both panels. */
+INLINE void add_step(const size_t ROWS, __m512i sums[TILE_ROWS][CW_BESIDE], __m512i u, __m512i u_beside, const int8_t *q, distances d) {
+#pragma GCC unroll 14
   for (size_t r = 0; r < ROWS; r++) {
-    __m512i four_q = _mm512_set1_epi32(cw_four_q((r < 4 ? q : r < 8 ? q + fourth : q + eighth) + r % 4 * CW_GROUP));
+    __m512i four_q = _mm512_set1_epi32(cw_four_q((r < 4 ? q : r < 8 ? q + d.four : r < 12 ? q + d.eight : q + d.twelve) + r % 4 * CW_GROUP));
     __asm__("" : "+v"(four_q));
     add_products(&sums[r][0], u, four_q);
     add_products(&sums[r][1], u_beside, four_q);
@@ -34,7 +43,7 @@ INLINE void add_step(const size_t ROWS, __m512i sums[TILE_ROWS][CW_BESIDE], __m5
 }
 
 INLINE void begin(const size_t ROWS, __m512i sums[TILE_ROWS][CW_BESIDE], const place *at) {
-#pragma GCC unroll 12
+#pragma GCC unroll 14
   for (size_t r = 0; r < ROWS; r++) sums[r][0] = sums[r][1] = _mm512_set1_epi32(at->start[r]);
 }
 
@@ -44,7 +53,7 @@ INLINE void finish(const size_t ROWS, __m512i sums[TILE_ROWS][CW_BESIDE], const 
   const float *scales = (const float *)(const void *)(at->start + CW_MOST_ROWS), *backs = scales + CW_MOST_ROWS;
   const char *from = at->from;
   char *to = at->to;
-#pragma GCC unroll 12
+#pragma GCC unroll 14
   for (size_t r = 0; r < ROWS; r++) {
     __m512 scale = _mm512_set1_ps(scales[r]), back = _mm512_set1_ps(backs[r]);
     __asm__("" : "+v"(scale), "+v"(back));
