@@ -148,7 +148,8 @@ static void weigh_row(const cw_q8_queries *x, size_t row, const cw_q8_block *blo
   }
   memset(weights + i * CW_BLOCK, 0, (count - i) * CW_BLOCK * sizeof *weights);
   const __m256 eight = _mm256_add_ps(sum[0], sum[1]);
-  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1)), two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
   const float total = _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two))), highest = x->highest[row], now = highest > h ? highest : h;
   s->unit[row] = s->gains_unit;
   s->before[row] = power_of_two(highest - now);
@@ -224,7 +225,8 @@ static void score_tile(const cw_q8_queries *x, size_t r, size_t rows, const cw_q
 
 static void add_tile(const cw_q8_queries *x, size_t r, size_t rows, size_t index, room *s) {
   for (size_t d = 0; d < x->size; d += NUMBERS) {
-#define CALL(count) add_values(count, s->wide + d * CW_BLOCK, s->scores[r] + index * (CW_BLOCK / 2), index == 0, x->size, s->sums + r * x->size + d)
+#define CALL(count) \
+  add_values(count, s->wide + d * CW_BLOCK, s->scores[r] + index * (CW_BLOCK / 2), index == 0, x->size, s->sums + r * x->size + d)
     FOR_ROWS(rows, CALL)
 #undef CALL
   }

@@ -16,6 +16,7 @@ enum {
   CHUNK = 64,      /* numbers of the head summed at once */
   MOST_SIZE = 256, /* head size */
   MOST_TILE = 8,   /* rows of a tile of sums */
+  FEW = 4,         /* rows up to which memory is the bound, and asked for at every step */
   STRIDE = CW_SEGMENT + 64, /* floats of a row of scores: rows are spread over all sets of L1 */
   ROUND_BITS = 0x4b400000   /* of CW_ROUND: as long as dots are below 2^22, the float with these bits + dot is CW_ROUND + dot */
 };
@@ -108,14 +109,14 @@ INLINE size_t tile_rows(size_t left) { return left <= 4 || left == 7 || left == 
 
 /* Scores of a tile of rows over a block, and the largest of each lane: u = (start + sum over k of q[r][k] key) * scale - offset. Asks for
  * bytes from `ask` on, as many as keys for 4 rows and a quarter for 6. */
-#define SCORE_TILE(NAME, EACH, BYTES, ASK)                                                                                            \
-  INLINE void NAME(const int8_t *q, size_t size, const uint8_t *keys, float *scores, float *lanes, const int32_t *starts, const float *scales, \
-                   const uint8_t *ask) {                                                                                         \
+#define SCORE_TILE(NAME, EACH, BYTES, ASK)                                                                                       \
+  INLINE void NAME(const int8_t *q, size_t size, const uint8_t *keys, float *scores, float *lanes, const int32_t *starts,        \
+                   const float *scales, const uint8_t *ask) {                                                                    \
     const int8_t *q3 = q + 3 * size;                                                                                             \
     size_t left = size;                                                                                                          \
     __asm__ volatile(EACH(BEGIN) ".p2align 4\n\t 1:\n\t" KEYS("") BYTES("") KEYS("64") BYTES("4") ASK                              \
                      "add $128, %[keys]\n\t add $8, %[q]\n\t add $8, %[q3]\n\t sub $8, %[left]\n\t jnz 1b\n\t" SCALES EACH(SCORES) \
-                     : [keys] "+&r"(keys), [q] "+&r"(q), [q3] "+&r"(q3), [left] "+&r"(left), [ask] "+&r"(ask)                                          \
+                     : [keys] "+&r"(keys), [q] "+&r"(q), [q3] "+&r"(q3), [left] "+&r"(left), [ask] "+&r"(ask)           \
                      : [panel] "r"(size * CW_PANEL), [panel3] "r"(3 * size * CW_PANEL), [size] "r"(size), [scores] "r"(scores),  \
                        [lanes] "r"(lanes), [starts] "r"(starts), [scales] "r"(scales), [stride] "i"(STRIDE * sizeof(float))      \
                      : "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",  \
@@ -131,6 +132,14 @@ static void raise_lanes(uint64_t bits, const float *scores, float lanes[16]) {
   for (size_t p = 0; p < PARTS; p++)
     most = _mm512_mask_max_ps(most, (__mmask16)(bits >> (16 * p)), _mm512_load_ps(scores + p * 16), most);
   _mm512_store_ps(lanes, most);
+}
+
+/* Asks for the scales of a block. */
+INLINE void ask_scales(const cw_q8_block *block) {
+  for (size_t p = 0; p < CW_BLOCK; p += 16) {
+    _mm_prefetch((const char *)(block->key_scales + p), _MM_HINT_T0);
+    _mm_prefetch((const char *)(block->value_scales + p), _MM_HINT_T0);
+  }
 }
 
 /* Scores of all rows over block `index`. `ask`: what is wanted next. */
@@ -221,6 +230,9 @@ static void set_gains(size_t seen, const cw_q8_block *blocks, room *s) {
 
 /* Weights of a row over all blocks. */
 static void weigh_row(const cw_q8_queries *q, size_t row, const cw_q8_block *blocks, size_t count, room *s) {
+  if (q->rows <= FEW) /* a share of the second block of values; the first was asked for with the keys */
+    for (size_t at = row * 16 * CW_BLOCK; at < (row + 1) * 16 * CW_BLOCK && at < CW_BLOCK * q->size; at += 64)
+      _mm_prefetch((const char *)blocks[least(1, count - 1)].values + at, _MM_HINT_T0);
   const size_t seen = q->seen[row];
   if (seen != s->gains_seen) set_gains(seen, blocks, s);
   s->unit[row] = s->gains_unit;
@@ -232,7 +244,8 @@ static void weigh_row(const cw_q8_queries *q, size_t row, const cw_q8_block *blo
   for (; i < seen / CW_BLOCK; i++)
     sum = _mm512_add_ps(sum, weigh_block(1, 0, scores + i * CW_BLOCK, scale, top, s->gains + i * CW_BLOCK, weights + i * CW_BLOCK));
   if (seen % CW_BLOCK != 0) {
-    sum = _mm512_add_ps(sum, weigh_block(0, seen_bits(seen, i), scores + i * CW_BLOCK, scale, top, s->gains + i * CW_BLOCK, weights + i * CW_BLOCK));
+    const uint64_t bits = seen_bits(seen, i);
+    sum = _mm512_add_ps(sum, weigh_block(0, bits, scores + i * CW_BLOCK, scale, top, s->gains + i * CW_BLOCK, weights + i * CW_BLOCK));
     i++;
   }
   for (; i < count; i++) memset(weights + i * CW_BLOCK, 0, CW_BLOCK * sizeof *weights);
@@ -332,7 +345,7 @@ static void give(const int32_t *sums, size_t size, float before, float unit, flo
 static void add_values(const cw_q8_queries *q, const cw_q8_block *blocks, size_t count, room *s) {
   static const _Alignas(64) int32_t ZEROS[6 * CHUNK];
   for (size_t i = 0; i < count; i++) {
-    widen(blocks[i].values, q->size, blocks[i + 1 < count ? i + 1 : i].values, s->wide);
+    widen(blocks[i].values, q->size, blocks[least(i + (q->rows <= FEW ? 2 : 1), count - 1)].values, s->wide);
     size_t d = 0;
     for (; d + CHUNK <= q->size; d += CHUNK)
       for (size_t r = 0, rows; r < q->rows; r += rows) {
@@ -357,8 +370,11 @@ static void add_values(const cw_q8_queries *q, const cw_q8_block *blocks, size_t
 /* At most ROWS rows. */
 static void attend_rows(const cw_q8_queries *q, const cw_q8_block *blocks, size_t count, room *s) {
   const size_t least_seen = begin_scores(q, s);
-  for (size_t i = 0; i < count; i++)
+  ask_scales(&blocks[0]);
+  for (size_t i = 0; i < count; i++) {
+    if (i + 1 < count) ask_scales(&blocks[i + 1]);
     score_block(q, &blocks[i], i, least_seen, i + 1 < count ? blocks[i + 1].keys : (const uint8_t *)blocks[0].values, s);
+  }
   for (size_t r = 0; r < q->rows; r += BATCH) {
     const __mmask8 left = (__mmask8)((1u << least(q->rows - r, BATCH)) - 1);
     const __m128 most = _mm_mul_ps(largest(s->lanes + r), _mm_maskz_loadu_ps(left, q->scales + r));
