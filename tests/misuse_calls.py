@@ -176,7 +176,7 @@ def sessions(model: Any, info: Any, image: int) -> None:
     call("cw_session_feed", "beyond full", text, [30], 1, gives=CAPACITY)
     call("cw_session_logits", "no place", text, NULL)
     call("cw_session_logits_rows", "no place", text, 1, NULL)
-    for count in (0, 41, 65, HUGE):
+    for count in (0, 41, 193, HUGE):
         call("cw_session_logits_rows", f"{count} rows", text, count, logits)
     call("cw_session_rewind", "forward", text, 41)
     call("cw_session_rewind", "far forward", text, HUGE)
@@ -190,7 +190,7 @@ def sessions(model: Any, info: Any, image: int) -> None:
     call("cw_session_joint", "no place", text, 0, 1, NULL)
     for index in (0, 1, 2**26 - 1, 2**26, HUGE):
         call("cw_session_block", f"{index} of 40 tokens", text, index, block)
-    for count in (0, 41, 65, 2**31, HUGE):
+    for count in (0, 41, 193, 2**31, HUGE):
         call("cw_session_logits_rows", f"{count} of 40", text, count, logits)
     call("cw_session_logits_rows", "no session", NULL, 1, logits)
     call("cw_session_logits_rows", "no place", text, 1, NULL)
@@ -322,9 +322,9 @@ def several(model: Any, source: Any, target: Any, empty: Any, unguided: Any, str
     full = opened("cw_session_open", "cw_session", model, options(max_tokens=4))
     call("cw_session_feed", "full", full, [30] * 4, 4, gives=OK)
 
-    def each(case: str, group: Any, ids: Any, count: int, gives: int = ARGUMENT) -> None:
+    def each(case: str, group: Any, ids: Any, count: int, gives: int | Collection[int] = ARGUMENT, counts: Any = NULL) -> None:
         before = [lib.cw_session_length(session) for session in (source, target, empty, unguided, stranger, twin, full)]
-        call("cw_session_feed_each", case, group, ids, count, gives=gives)
+        call("cw_session_feed_each", case, group, ids, counts, count, gives=gives)
         after = [lib.cw_session_length(session) for session in (source, target, empty, unguided, stranger, twin, full)]
         if gives != OK and before != after:
             wrong.append(f"cw_session_feed_each: {case}: a refused call fed tokens")
@@ -350,15 +350,32 @@ def several(model: Any, source: Any, target: Any, empty: Any, unguided: Any, str
     call("cw_session_rewind", "room for one", full, 3, gives=OK)
     each("longer sessions than the first can hold", [full, source], [30] * 2, 2, CAPACITY)
     each("a shorter one that is not the first", [source, full], [30] * 2, 2, OK)
-    call("cw_session_rewind", "as before", source, 190, gives=OK)
+    for counts in ([193, 0], [1, 192], [HUGE, 0], [0, HUGE], [HUGE, HUGE], [2**31, 2**31], [96, 97]):
+        each(f"{counts} tokens", pair, [30] * 193, 2, (ARGUMENT, CAPACITY), counts)
+    each("more tokens than there is room for", pair, [30] * 16, 2, CAPACITY, [12, 4])
+    each("more than the first can hold", [full, empty], [30] * 5, 2, CAPACITY, [0, 5])
+    each("none but in the last", [full, empty], [30] * 4, 2, OK, [0, 4])
+    each("no tokens", pair, NULL, 2, OK, [0, 0])
+    each("no ids, but counts", pair, NULL, 2, ARGUMENT, [1, 1])
+    each("several each", pair, [30] * 8, 2, OK, [3, 5])
+    each("an id beyond the vocabulary among them", pair, [30, 30, 30, info.vocab_size, 30], 2, ARGUMENT, [2, 3])
+    for session, length in ((source, 190), (empty, 0)):
+        call("cw_session_rewind", "as before", session, length, gives=OK)
+    each("one too many", [empty], [30] * 193, 1, ARGUMENT, [193])
+    each("as many as may be", [empty], [30] * 192, 1, OK, [192])
+    call("cw_session_rewind", "as before", empty, 0, gives=OK)
 
     for case, group, count in (("no sessions", NULL, 1), ("none of them", pair, 0), ("65", pair, 65), ("2^32 - 1", pair, HUGE),
                                ("a missing one", [source, NULL], 2), ("another model", [source, stranger], 2),
                                ("an empty one", pair, 2), ("an empty first one", [empty, source], 2)):  # fmt: skip
-        call("cw_session_logits_each", case, group, count, logits)
-    call("cw_session_logits_each", "no place", [source], 1, NULL)
-    call("cw_session_logits_each", "one", [source], 1, logits, gives=OK)
-    call("cw_session_logits_each", "64 times the same", [full] * 64, 64, logits, gives=OK)
+        call("cw_session_logits_each", case, group, NULL, count, logits)
+    call("cw_session_logits_each", "no place", [source], NULL, 1, NULL)
+    call("cw_session_logits_each", "one", [source], NULL, 1, logits, gives=OK)
+    call("cw_session_logits_each", "64 times the same", [full] * 64, NULL, 64, logits, gives=OK)
+    for counts in ([0, 0], [191, 0], [0, 5], [190, 3], [HUGE, 0], [1, HUGE], [2**31, 2**31]):
+        call("cw_session_logits_each", f"{counts} tokens", [source, full], counts, 2, logits)
+    call("cw_session_logits_each", "192 tokens", [full, source], [2, 190], 2, logits, gives=OK)
+    call("cw_session_logits_each", "none of an empty one", [empty, source], [0, 1], 2, logits, gives=OK)
     value("cw_session_close", full)
 
 

@@ -157,7 +157,8 @@ def test_sanitizers_would_speak(sanitized):
 
 
 def test_threads_under_the_thread_sanitizer(thread_sanitized, plain, pack, isas):
-    """Pictures; and contexts of more than 512 positions, whose attention is shared out, for one sequence and for several in one pass."""
+    """Pictures; and contexts of more than 512 positions, whose attention is shared out, for one sequence and for several in one pass, of
+    a token each and with drafts."""
     run(*fixed_addresses(), thread_sanitized / "test_pool")
     for tiles, length in ((1, 0), (0, 600)):
         arguments = (pack, isas[0], 4, 12, tiles, length)
@@ -182,9 +183,10 @@ def test_generation_is_the_same_on_every_instruction_set_and_thread_count(plain,
         runs = [(isa, threads) for isa in isas for threads in ((1, 3) if isa != "scalar" else (2,))]
         outputs = {run(plain / "generate_pack", pack, isa, threads, 40, tiles, length) for isa, threads in runs}
         assert len(outputs) == 1
-        greedy, sampled, candidates = outputs.pop().splitlines()
+        greedy, sampled, candidates, *together = outputs.pop().splitlines()
         assert greedy.startswith("greedy: ") and sampled.startswith("sampled: ") and greedy.split()[1:] != sampled.split()[1:]
         assert candidates.startswith("candidates: ") and len(candidates.split()) == 1 + 3 * 40
+        assert len(together) == 3 and all(line.startswith("together: ") and len(line.split()) == 1 + 40 for line in together)
 
 
 def test_generation_under_address_and_undefined_sanitizers(sanitized, plain, pack, isas):
@@ -202,7 +204,7 @@ def test_hostile_blocks_under_address_and_undefined_sanitizers(sanitized, pack, 
 
 def test_a_token_step_allocates_nothing(plain, pack, isas):
     """Feeding text and a picture, logits, sampling, the token loop with and without drafts, blocks, shared prefixes, several sessions in
-    one pass, long contexts: none of them allocates."""
+    one pass and answers that are decoded together, long contexts: none of them allocates."""
     for tiles, length in ((0, 0), (2, 0), (0, 600)):
         last = run(plain / "generate_pack_counted", pack, isas[0], 2, 30, tiles, length).splitlines()[-1]
         word, during, _, overall = last.split()

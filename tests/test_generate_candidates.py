@@ -91,9 +91,9 @@ def test_temperatures_and_seeds():
 
 
 def test_an_answer_in_circles_is_ended_early():
-    guard = decode._LoopGuard([1, 2, 3], None)
+    guard = decode._LoopGuard([1, 2, 3])
     assert [guard.token(token) for token in [7, 8, 9] * 100].index(True) == decode.GUARD_TOKENS - 1
-    guard = decode._LoopGuard([1, 2, 3], None)
+    guard = decode._LoopGuard([1, 2, 3])
     assert not any(guard.token(token) for token in range(100, 1000))
 
 

@@ -206,8 +206,18 @@ def test_text_prints_the_region_only(shell):
 def test_stream_shows_the_text_on_stderr(shell):
     line = f"{CONTEXT} | cw-generate --no-cache {DRAW}"
     plain, streamed = shell(line), shell(line + " --stream")
-    assert streamed.stdout == plain.stdout
-    assert b"--- candidate 5\n" in streamed.stderr and b"candidate" not in plain.stderr
+    assert streamed.stdout == plain.stdout and plain.stderr == b""
+    shown: dict[int, list[bytes]] = {}
+    for text in streamed.stderr.decode().splitlines():
+        number, colon, rest = text.partition(": ")
+        assert colon
+        shown.setdefault(int(number), []).append(rest.encode())
+    edit = read(plain.stdout, "edit")
+    for number, candidate in enumerate(edit.meta["candidates"]):
+        text = b"\n".join(shown.get(number, []))
+        assert candidate["stop"] != "string" or text.startswith(edit.arrays[f"candidate.{number}"].data.rstrip(b"\n"))
+    one = shell(f"{CONTEXT} | cw-generate --no-cache --seed 3 --temperature 1.2 --max-tokens 40 --stop e --stream", None)
+    assert one.stderr and not one.stderr.startswith(b"0: ")
 
 
 def test_line_ends_bom_and_missing_newline_come_through(shell):

@@ -271,36 +271,37 @@ TraceFunction = Callable[[str, int, memoryview, int, int], None]
 
 
 class _Callback:
-    """A Python function called from C, and the exception it raised."""
+    """A Python function called from C. An exception in it, or in another that shares `errors`, ends the call that it was made from."""
 
-    def __init__(self, function: Callable[..., Any] | None):
-        self.function, self.error = function, None
+    def __init__(self, function: Callable[..., Any] | None, errors: list[BaseException] | None = None):
+        self.function, self.errors = function, [] if errors is None else errors
 
     def reraise(self) -> None:
-        error, self.error = self.error, None
-        if error is not None:
+        if self.errors:
+            error = self.errors[0]
+            self.errors.clear()
             raise error
 
 
-@ffi.def_extern()
+def _keep_error(_type: Any, error: BaseException, trace: Any) -> None:
+    """Remembers what a callback raised, an interrupt before its first line included, for the call that it was made from."""
+    ffi.from_handle(trace.tb_frame.f_locals["user"]).errors.append(error)
+
+
+@ffi.def_extern(onerror=_keep_error)
 def cw_py_trace(user: Any, name: Any, layer: int, values: Any, rows: int, cols: int) -> None:
     callback = ffi.from_handle(user)
-    if callback.error is None:
-        try:
-            view = memoryview(ffi.buffer(values, 4 * rows * cols)).cast("B").cast("f")
-            callback.function(ffi.string(name).decode("ascii"), layer, view, rows, cols)
-        except BaseException as error:  # raised again by the call that fed the tokens
-            callback.error = error
+    if not callback.errors:
+        view = memoryview(ffi.buffer(values, 4 * rows * cols)).cast("B").cast("f")
+        callback.function(ffi.string(name).decode("ascii"), layer, view, rows, cols)
 
 
-@ffi.def_extern(onerror=lambda _type, _value, _trace: 1)
+@ffi.def_extern(error=1, onerror=_keep_error)
 def cw_py_token(user: Any, token: int) -> int:
     callback = ffi.from_handle(user)
-    try:
-        return 1 if callback.function is not None and callback.function(token) else 0
-    except BaseException as error:  # raised again by generate
-        callback.error = error
+    if callback.errors:
         return 1
+    return 1 if callback.function is not None and callback.function(token) else 0
 
 
 class Session(_Handle):
@@ -420,23 +421,38 @@ class Session(_Handle):
             raise CromwellError(STATUS_ARGUMENT, f"tokens {first}..{first + count} are not within the {self.length} fed")
 
 
-def feed_each(sessions: Sequence[Session], ids: Sequence[int]) -> None:
-    """Feeds one token to each of the sessions, all different and of one model, in one pass."""
-    if len(sessions) != len(ids):
+def feed_each(sessions: Sequence[Session], ids: Sequence[int], counts: Sequence[int] | None = None) -> None:
+    """Feeds counts[i] tokens (None: one) to each of the sessions, all different and of one model, in one pass: `ids` of the first session,
+    then those of the next, 192 in all at most. Runs with the threads of the first."""
+    numbers = _counts(sessions, counts)
+    if sum(numbers or [1] * len(sessions)) != len(ids):
         raise CromwellError(STATUS_ARGUMENT, f"{len(ids)} tokens for {len(sessions)} sessions")
     handles = [session._open() for session in sessions]
-    status = lib.cw_session_feed_each(ffi.new("cw_session *[]", handles), _ids(ids), len(handles))
+    status = lib.cw_session_feed_each(ffi.new("cw_session *[]", handles), _ids(ids), _or_null(numbers), len(handles))
     if handles:
         sessions[0]._traced(status)
 
 
-def logits_each(sessions: Sequence[Session]) -> memoryview:
-    """Logits of the last token of each session, [len(sessions) * vocab_size] floats; valid until the next call on the first."""
+def logits_each(sessions: Sequence[Session], counts: Sequence[int] | None = None) -> memoryview:
+    """Logits of the last counts[i] tokens (None: the last) of each session, 192 in all at most, [all * vocab_size] floats; valid until the
+    next call on the first."""
     if not sessions:
         raise CromwellError(STATUS_ARGUMENT, "logits of no session")
+    numbers = _counts(sessions, counts)
     handles, out = [session._open() for session in sessions], ffi.new("float **")
-    sessions[0]._traced(lib.cw_session_logits_each(ffi.new("cw_session *[]", handles), len(handles), out))
-    return memoryview(ffi.buffer(out[0], 4 * len(sessions) * sessions[0]._info.vocab_size)).cast("B").cast("f")
+    sessions[0]._traced(lib.cw_session_logits_each(ffi.new("cw_session *[]", handles), _or_null(numbers), len(handles), out))
+    rows = len(sessions) if numbers is None else sum(numbers)
+    return memoryview(ffi.buffer(out[0], 4 * rows * sessions[0]._info.vocab_size)).cast("B").cast("f")
+
+
+def _counts(sessions: Sequence[Session], counts: Sequence[int] | None) -> list[int] | None:
+    if counts is not None and len(counts) != len(sessions):
+        raise CromwellError(STATUS_ARGUMENT, f"{len(counts)} counts for {len(sessions)} sessions")
+    return None if counts is None else [_unsigned(count) for count in counts]
+
+
+def _or_null(numbers: list[int] | None) -> Any:
+    return ffi.NULL if numbers is None else ffi.new("uint32_t[]", numbers)
 
 
 def _unsigned(value: int) -> int:
@@ -490,9 +506,10 @@ class _Request:
                        "stop_string_count": len(strings), "max_tokens": max_tokens, "draft_ids": source, "draft_count": len(source)}
         self.callback = _Callback(None)
 
-    def call(self, on_token: Callable[[int], Any] | None) -> _Request:
-        """Calls `on_token` for every token; with None, too, each gives the interpreter a chance to see an interrupt."""
-        self.callback = _Callback(on_token)
+    def call(self, on_token: Callable[[int], Any] | None, errors: list[BaseException] | None = None) -> _Request:
+        """Calls `on_token` for every token; with None, too, each gives the interpreter a chance to see an interrupt. Requests that share
+        `errors` end together."""
+        self.callback = _Callback(on_token, errors)
         self._user = ffi.new_handle(self.callback)
         self.fields |= {"on_token": lib.cw_py_token, "user": self._user}
         return self
@@ -524,14 +541,16 @@ def generate(session: Session, sampler: Sampler, stop_ids: Sequence[int], stop_s
 
 
 def generate_each(sessions: Sequence[Session], samplers: Sequence[Sampler], stop_ids: Sequence[int], stop_strings: Sequence[bytes],
-                  max_tokens: int, on_token: Callable[[int, int], Any] | None = None) -> list[Generation]:
-    """`generate` with every session and its sampler at a time, a token each a pass: the same answers. `on_token(number, id)` with a true
-    result ends the answer of that number; an exception in it ends the loop and is raised here."""
+                  max_tokens: int, on_token: Callable[[int, int], Any] | None = None, draft: Sequence[int] = ()) -> list[Generation]:
+    """`generate` with every session and its sampler at a time, in passes for all of them: the same answers. Sessions that share one prompt
+    cost least, and passes run with the threads of the roomiest, of equals the first. `on_token(number, id)` with a true result ends
+    the answer of that number; an exception in it ends the loop and is raised here."""
     if len(sessions) != len(samplers):
         raise CromwellError(STATUS_ARGUMENT, f"{len(samplers)} samplers for {len(sessions)} sessions")
     for session, sampler in zip(sessions, samplers, strict=True):
         _same_vocabulary(session, sampler)
-    requests = [_Request(stop_ids, stop_strings, max_tokens).call(None if on_token is None else functools.partial(on_token, number))
+    errors: list[BaseException] = []
+    requests = [_Request(stop_ids, stop_strings, max_tokens, draft).call(on_token and functools.partial(on_token, number), errors)
                 for number in range(len(sessions))]  # fmt: skip
     asked = ffi.new("cw_generate_request[]", [request.fields for request in requests])
     out = ffi.new("cw_generation[]", max(1, len(requests)))

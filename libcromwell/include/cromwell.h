@@ -123,16 +123,18 @@ CW_API cw_status cw_session_feed(cw_session *session, const int32_t *ids, size_t
 /* Feeds an image: the next token fed must be its <IMAGE> token. `tiles` is [rows*cols, 256, 256, 3] RGB bytes, tiles row-major.
  * CW_E_ARGUMENT when another waits for its token, or while the session shares images of another. */
 CW_API cw_status cw_session_feed_image(cw_session *session, const uint8_t *tiles, uint32_t rows, uint32_t cols);
-/* Feeds one token to each of `count` sessions (1..64, all different, of one model, with the same guidance) in one pass, which costs
- * little more than one token: for batches, candidates and beams. Runs with the threads and the positions of the first; on an
- * error all are as they were. */
-CW_API cw_status cw_session_feed_each(cw_session *const *sessions, const int32_t *ids, uint32_t count);
+/* Feeds counts[i] tokens to sessions[i], for each of `count` sessions (0..64, all different, of one model, with the same guidance) in one
+ * pass, which costs little more than one token: for batches, candidates and beams, with drafts. `ids` are those of the first session, then
+ * those of the next, 192 in all at most; counts = NULL: one each. Runs with the threads and the positions of the first, which may be there
+ * for that alone, with no tokens; on an error all are as they were. */
+CW_API cw_status cw_session_feed_each(cw_session *const *sessions, const int32_t *ids, const uint32_t *counts, uint32_t count);
 /* Logits of the last token fed, float [vocab_size], valid until the next call on the session; CW_E_ARGUMENT on an empty one. */
 CW_API cw_status cw_session_logits(cw_session *session, const float **logits);
-/* Logits of the last `count` tokens fed (1..64), float [count, vocab_size]. */
+/* Logits of the last `count` tokens fed (1..192), float [count, vocab_size]. */
 CW_API cw_status cw_session_logits_rows(cw_session *session, uint32_t count, const float **logits);
-/* Logits of the last token of each of `count` sessions (1..64) of one model, float [count, vocab_size], held by the first. */
-CW_API cw_status cw_session_logits_each(cw_session *const *sessions, uint32_t count, const float **logits);
+/* Logits of the last counts[i] tokens of each of `count` sessions (1..64) of one model, 1..192 in all, float [all, vocab_size], held by the
+ * first; counts = NULL: one each. */
+CW_API cw_status cw_session_logits_each(cw_session *const *sessions, const uint32_t *counts, uint32_t count, const float **logits);
 /* Forgets everything from position `length` on, images after it included. */
 CW_API cw_status cw_session_rewind(cw_session *session, uint32_t length);
 /* Joint embeddings f of tokens first..first+count-1, float [count, joint_size]. */
@@ -220,8 +222,10 @@ CW_API cw_status cw_generate(cw_session *session, cw_sampler *sampler, const cw_
                              cw_generation *out);
 
 /* cw_generate with each of `count` sessions (1..64, all different, of one model, with the same guidance) at a time: a pass gives every
- * answer its next token. samplers, requests, ids and out are [count]; samplers are all different, requests are without drafts. Answers
- * and sessions are those of `count` calls of cw_generate; `out` is left untouched on failure. */
+ * answer its next tokens, and answers that are still the same, from sessions that share the same prompt, are computed once. samplers,
+ * requests, ids and out are [count]; samplers are all different. Answers and sessions are those of `count` calls of cw_generate, apart
+ * from steps, drafted and accepted; passes run with the threads of the session with the most room, of equals the first. `out` is left
+ * untouched on failure. */
 CW_API cw_status cw_generate_each(cw_session *const *sessions, cw_sampler *const *samplers, const cw_generate_request *requests,
                                   uint32_t count, int32_t *const *ids, cw_generation *out);
 

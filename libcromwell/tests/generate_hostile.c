@@ -9,7 +9,7 @@
 
 #include "cromwell.h"
 
-enum { BLOCKS = 2, INTO = 64 + 8, WHOLE = 200, TILE_SIZE = 256 * 256 * 3, HEADER_SIZE = 8 + 4 + 4 + 64 * 4, KINDS = 6 };
+enum { BLOCKS = 2, INTO = 64 + 8, WHOLE = 200, MOST = 260, TILE_SIZE = 256 * 256 * 3, HEADER_SIZE = 8 + 4 + 4 + 64 * 4, KINDS = 6 };
 
 static const char *const KIND_NAMES[KINDS] = {"noise", "ones", "zeros", "odd floats", "sound with odd floats", "sound with flipped bits"};
 
@@ -63,8 +63,8 @@ static void attach(cw_session *session, const int32_t *ids, uint8_t *const *bloc
   for (int i = 0; i < BLOCKS; i++) REQUIRE(cw_session_attach(session, ids + i * 64, blocks[i], size));
 }
 
-static cw_session *open_session(const cw_model *model, uint32_t max_tiles, int threads) {
-  cw_session_options options = {.max_tokens = 260, .max_tiles = max_tiles, .threads = threads, .guidance = 1};
+static cw_session *open_session(const cw_model *model, uint32_t max_tokens, uint32_t max_tiles, int threads) {
+  cw_session_options options = {.max_tokens = max_tokens, .max_tiles = max_tiles, .threads = threads, .guidance = 1};
   cw_session *session = NULL;
   REQUIRE(cw_session_open(model, &options, &session, NULL));
   return session;
@@ -72,13 +72,38 @@ static cw_session *open_session(const cw_model *model, uint32_t max_tiles, int t
 
 typedef struct {
   cw_session *session, *other;
-  cw_sampler *sampler;
+  cw_sampler *sampler, *other_sampler;
   const cw_model_info *info;
   const int32_t *ids; /* [200], none of them special */
   const uint8_t *tiles;
   int32_t image;
-  float *joint; /* [260, joint_size] */
+  float *joint; /* [MOST, joint_size] */
 } life;
+
+/* CW_E_ARGUMENT is for logits that are NaN. */
+static void require_made(cw_status status, const char *what) {
+  require(status == CW_OK || status == CW_E_ARGUMENT, what, cw_status_text(status));
+}
+
+static void generate(const life *l) {
+  int32_t out[8];
+  cw_generation made;
+  cw_generate_request request = {.max_tokens = 8, .draft_ids = l->ids, .draft_count = 100};
+  require_made(cw_generate(l->session, l->sampler, &request, out, &made), "cw_generate");
+}
+
+/* Two answers to the same, which go on in one line until they differ, with drafts; the second has less room. */
+static void generate_together(const life *l) {
+  int32_t out[2][20], *const places[2] = {out[0], out[1]};
+  cw_session *const sessions[2] = {l->session, l->other};
+  cw_sampler *const samplers[2] = {l->sampler, l->other_sampler};
+  cw_generation made[2];
+  cw_generate_request requests[2] = {{.max_tokens = 20, .draft_ids = l->ids, .draft_count = 100}};
+  requests[1] = requests[0];
+  uint32_t before = cw_session_length(l->session);
+  require_made(cw_generate_each(sessions, samplers, requests, 2, places, made), "cw_generate_each");
+  REQUIRE(cw_session_rewind(l->session, before));
+}
 
 /* Whatever can be done with a session whose first blocks are hostile; leaves it rewound to nothing. */
 static void live(const life *l) {
@@ -96,18 +121,16 @@ static void live(const life *l) {
   }
   REQUIRE(cw_session_share(l->other, l->session, cw_session_length(l->session) - 1));
   cw_session *both[2] = {l->session, l->other};
-  for (int step = 0; step < 3; step++) {
-    const int32_t next[2] = {l->ids[step], l->ids[step + 9]};
-    REQUIRE(cw_session_feed_each(both, next, 2));
+  for (uint32_t step = 0; step < 3; step++) {
+    const uint32_t counts[2] = {1 + step * 5, 12 - step * 6}; /* at last none for the second */
+    REQUIRE(cw_session_feed_each(both, l->ids + step, step == 0 ? NULL : counts, 2));
+    REQUIRE(cw_session_logits_each(both, step == 0 ? NULL : counts, 2, &logits));
   }
-  REQUIRE(cw_session_logits_each(both, 2, &logits));
   REQUIRE(cw_session_rewind(l->other, 0));
-
-  int32_t out[8];
-  cw_generation made;
-  cw_generate_request request = {.max_tokens = 8, .draft_ids = l->ids, .draft_count = 100};
-  cw_status status = cw_generate(l->session, l->sampler, &request, out, &made);
-  require(status == CW_OK || status == CW_E_ARGUMENT, "cw_generate", cw_status_text(status)); /* the latter for logits that are NaN */
+  generate(l);
+  REQUIRE(cw_session_share(l->other, l->session, cw_session_length(l->session)));
+  generate_together(l);
+  REQUIRE(cw_session_rewind(l->other, 0));
   REQUIRE(cw_session_rewind(l->session, INTO)); /* into a hostile block, which is copied */
   REQUIRE(cw_session_feed(l->session, l->ids, 150));
   REQUIRE(cw_session_logits(l->session, &logits));
@@ -145,22 +168,24 @@ int main(int argc, char **argv) {
   int32_t ids[WHOLE];
   for (int i = 0; i < WHOLE; i++) ids[i] = 30 + i * 37 % 200;
 
-  cw_session *source = open_session(model, 0, threads);
+  cw_session *source = open_session(model, MOST, 0, threads);
   REQUIRE(cw_session_feed(source, ids, BLOCKS * 64));
   size_t size = info.block_bytes;
   uint8_t *hostile[BLOCKS];
   for (int i = 0; i < BLOCKS; i++)
     if ((hostile[i] = aligned_alloc(64, size)) == NULL) return 1; /* apart, so that a read beyond one shows */
   uint8_t *tiles = calloc(1, TILE_SIZE);
-  float *joint = malloc((size_t)260 * info.joint_size * sizeof *joint);
+  float *joint = malloc((size_t)MOST * info.joint_size * sizeof *joint);
   float *want = malloc(info.vocab_size * sizeof *want), *early = malloc(info.vocab_size * sizeof *early);
   float *got = malloc(info.vocab_size * sizeof *got);
   if (tiles == NULL || joint == NULL || want == NULL || early == NULL || got == NULL) return 1;
   cw_sampling sampling = {.temperature = 0.8f, .top_k = 40, .top_p = 0.9f, .min_p = 0.01f, .repetition_penalty = 1.1f, .seed = 3};
-  cw_sampler *sampler = NULL;
+  cw_sampler *sampler = NULL, *other_sampler = NULL;
   REQUIRE(cw_sampler_open(info.vocab_size, 1u << 20, &sampling, &sampler, NULL));
-  life l = {.session = open_session(model, (uint32_t)max_tiles, threads), .other = open_session(model, 0, 1), .sampler = sampler,
-            .info = &info, .ids = ids, .tiles = max_tiles > 0 ? tiles : NULL,
+  sampling = (cw_sampling){.top_p = 1, .repetition_penalty = 1};
+  REQUIRE(cw_sampler_open(info.vocab_size, 1u << 20, &sampling, &other_sampler, NULL));
+  life l = {.session = open_session(model, MOST, (uint32_t)max_tiles, threads), .other = open_session(model, MOST - 30, 0, 1),
+            .sampler = sampler, .other_sampler = other_sampler, .info = &info, .ids = ids, .tiles = max_tiles > 0 ? tiles : NULL,
             .image = cw_tokenizer_special(cw_model_tokenizer(model), "<IMAGE>"), .joint = joint};
   feed_afresh(&l, WHOLE, want);
   feed_afresh(&l, INTO + 1, early);
@@ -184,6 +209,7 @@ int main(int argc, char **argv) {
   for (int i = 0; i < BLOCKS; i++) free(hostile[i]);
   free(tiles), free(joint), free(want), free(early), free(got);
   cw_sampler_close(sampler);
+  cw_sampler_close(other_sampler);
   cw_session_close(l.other);
   cw_session_close(l.session);
   cw_session_close(source);

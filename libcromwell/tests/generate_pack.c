@@ -2,8 +2,9 @@
  *     generate_pack PACK ISA THREADS TOKENS TILES LENGTH
  * opens PACK, feeds a prompt of at least LENGTH tokens (with a picture of at most TILES tiles, without one for 0), attaches its blocks to
  * another session, generates up to TOKENS tokens there three times, greedy, the same with a draft, and sampled with a draft, then as
- * candidates that share the prompt and run in one pass, and closes everything. Prints the ids; linked with count_allocations.c it also
- * fails when anything between opening and closing allocated. */
+ * candidates that share the prompt and run in one pass, a token each, and as answers with drafts that are decoded together, the first of
+ * them the greedy one; and closes everything. Prints the ids; linked with count_allocations.c it also fails when anything between
+ * opening and closing allocated. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,7 @@ static void require(cw_status status, const char *what, const cw_fault *fault) {
 
 #define REQUIRE(call) require((call), #call, NULL)
 
-enum { PROMPT_MOST = 2048, TILE_SIZE = 256 * 256 * 3, CANDIDATES = 3 };
+enum { PROMPT_MOST = 2048, TILE_SIZE = 256 * 256 * 3, CANDIDATES = 3, ANSWERS = 1 + CANDIDATES };
 
 typedef struct {
   int32_t ids[PROMPT_MOST];
@@ -63,19 +64,49 @@ static int each_token(void *user, int32_t id) {
   return 0;
 }
 
+/* What all generations ask for; `seen` counts their tokens. */
+static cw_generate_request request_for(const int32_t *stop_id, uint32_t max_tokens, const prompt *draft, uint32_t *seen) {
+  static const uint8_t STOP[] = "\n\n\n\n\n";
+  static const uint8_t *const STRINGS[] = {STOP};
+  static const size_t SIZES[] = {sizeof STOP - 1};
+  cw_generate_request request = {.stop_ids = stop_id, .stop_id_count = 1, .stop_strings = STRINGS, .stop_sizes = SIZES,
+                                 .stop_string_count = 1, .max_tokens = max_tokens, .on_token = each_token, .user = seen};
+  if (draft != NULL) request.draft_ids = draft->ids, request.draft_count = draft->count;
+  return request;
+}
+
 static void generate(cw_session *session, cw_sampler *sampler, int32_t stop_id, uint32_t max_tokens, const prompt *draft, int32_t *ids,
                      uint32_t *count) {
-  static const uint8_t STOP[] = "\n\n\n\n\n";
-  const uint8_t *const strings[] = {STOP};
-  const size_t sizes[] = {sizeof STOP - 1};
   uint32_t seen = 0;
-  cw_generate_request request = {.stop_ids = &stop_id, .stop_id_count = 1, .stop_strings = strings, .stop_sizes = sizes,
-                                 .stop_string_count = 1, .max_tokens = max_tokens, .on_token = each_token, .user = &seen};
-  if (draft != NULL) request.draft_ids = draft->ids, request.draft_count = draft->count;
+  cw_generate_request request = request_for(&stop_id, max_tokens, draft, &seen);
   cw_generation made;
   REQUIRE(cw_generate(session, sampler, &request, ids, &made));
   if (seen != made.count) exit(1);
   *count = made.count;
+}
+
+/* Answers with drafts of `session` and of candidates that share what it holds, one with each sampler: ids [ANSWERS, max_tokens]. */
+static void generate_together(cw_session *session, cw_session *const *candidates, cw_sampler *const *samplers, int32_t stop_id,
+                              uint32_t max_tokens, const prompt *draft, int32_t *ids, uint32_t *counts) {
+  cw_session *sessions[ANSWERS] = {session};
+  cw_generate_request requests[ANSWERS];
+  cw_generation made[ANSWERS];
+  int32_t *places[ANSWERS];
+  uint32_t seen[ANSWERS] = {0};
+  for (int i = 0; i < ANSWERS; i++) {
+    if (i > 0) {
+      sessions[i] = candidates[i - 1];
+      REQUIRE(cw_session_rewind(sessions[i], 0));
+      REQUIRE(cw_session_share(sessions[i], session, cw_session_length(session)));
+    }
+    requests[i] = request_for(&stop_id, max_tokens, draft, &seen[i]);
+    places[i] = ids + (size_t)i * max_tokens;
+  }
+  REQUIRE(cw_generate_each(sessions, samplers, requests, ANSWERS, places, made));
+  for (int i = 0; i < ANSWERS; i++) {
+    counts[i] = made[i].count;
+    if (seen[i] != made[i].count) exit(1);
+  }
 }
 
 static void print(const char *what, const int32_t *ids, uint32_t count) {
@@ -100,8 +131,8 @@ static void generate_each(cw_session *const *sessions, const cw_session *from, u
   }
   for (uint32_t step = 0; step < max_tokens; step++) {
     const float *logits;
-    REQUIRE(cw_session_feed_each(sessions, next, CANDIDATES));
-    REQUIRE(cw_session_logits_each(sessions, CANDIDATES, &logits));
+    REQUIRE(cw_session_feed_each(sessions, next, NULL, CANDIDATES));
+    REQUIRE(cw_session_logits_each(sessions, NULL, CANDIDATES, &logits));
     for (uint32_t i = 0; i < CANDIDATES; i++) ids[i * max_tokens + step] = next[i] = best_of(logits + (size_t)i * vocab_size, vocab_size);
   }
 }
@@ -153,9 +184,16 @@ int main(int argc, char **argv) {
   require(cw_sampler_open(info.vocab_size, options.max_tokens, &plain, &greedy, &fault), "sampler", &fault);
   require(cw_sampler_open(info.vocab_size, options.max_tokens, &plain, &greedy_again, &fault), "sampler", &fault);
   require(cw_sampler_open(info.vocab_size, options.max_tokens, &rich, &sampled, &fault), "sampler", &fault);
+  cw_sampler *samplers[ANSWERS];
+  cw_sampling drawn = {.temperature = 0.9f, .top_p = 1, .min_p = 0.02f, .repetition_penalty = 1}; /* two draw alike, with other seeds */
+  for (uint32_t i = 0; i < ANSWERS; i++) {
+    drawn.seed = i;
+    const cw_sampling *sampling = i == 0 ? &plain : i == 1 ? &rich : &drawn;
+    require(cw_sampler_open(info.vocab_size, options.max_tokens, sampling, &samplers[i], &fault), "sampler", &fault);
+  }
   float *joint = malloc(p.count * info.joint_size * sizeof *joint);
   int32_t *ids = malloc((size_t)max_tokens * sizeof *ids), *drafted = malloc((size_t)max_tokens * sizeof *ids);
-  int32_t *each = malloc((size_t)max_tokens * CANDIDATES * sizeof *each);
+  int32_t *each = malloc((size_t)max_tokens * ANSWERS * sizeof *each);
   if (joint == NULL || ids == NULL || drafted == NULL || each == NULL) return 1;
 
   unsigned long before = allocations();
@@ -202,6 +240,16 @@ int main(int argc, char **argv) {
   after = allocations();
   print("candidates", each, (uint32_t)max_tokens * CANDIDATES);
 
+  before += allocations() - after;
+  uint32_t counts[ANSWERS];
+  generate_together(session, candidates, samplers, stop_id, (uint32_t)max_tokens, &p, each, counts);
+  after = allocations();
+  if (counts[0] != first_count || memcmp(drafted, each, first_count * sizeof *each) != 0) {
+    fprintf(stderr, "generate_pack: another answer together with others\n");
+    return 1;
+  }
+  for (uint32_t i = 1; i < ANSWERS; i++) print("together", each + i * (uint32_t)max_tokens, counts[i]);
+
   free(each);
   free(ids);
   free(drafted);
@@ -210,6 +258,7 @@ int main(int argc, char **argv) {
   cw_sampler_close(greedy);
   cw_sampler_close(greedy_again);
   cw_sampler_close(sampled);
+  for (int i = 0; i < ANSWERS; i++) cw_sampler_close(samplers[i]);
   for (int i = 0; i < CANDIDATES; i++) cw_session_close(candidates[i]);
   cw_session_close(session);
   cw_session_close(source);

@@ -142,12 +142,12 @@ static void test_several(const cw_model *model) {
   for (int32_t step = 0; step < 6; step++) {
     int32_t next[SEVERAL];
     for (int i = 0; i < SEVERAL; i++) next[i] = MAKER_SPECIALS + 40 * i + step;
-    CHECK(cw_session_feed_each(each, next, SEVERAL) == CW_OK);
+    CHECK(cw_session_feed_each(each, next, NULL, SEVERAL) == CW_OK);
   }
   const float *rows, *row;
   size_t size = info.vocab_size * sizeof(float);
   float *kept = malloc(SEVERAL * size);
-  CHECK(cw_session_logits_each(each, SEVERAL, &rows) == CW_OK);
+  CHECK(cw_session_logits_each(each, NULL, SEVERAL, &rows) == CW_OK);
   memcpy(kept, rows, SEVERAL * size);
   for (int32_t i = 0; i < SEVERAL; i++) {
     uint32_t shared = i == 4 ? 15 : (uint32_t)(150 - i);

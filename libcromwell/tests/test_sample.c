@@ -332,20 +332,25 @@ typedef struct {
 
 static const char *const WORDS[8] = {"", "a", "b", "ab", "\n", "en", "d.", "xyz"};
 
-static cw_status script_logits(void *user, uint32_t count, const float **logits) {
+static cw_status script_logits(void *user, const uint32_t *numbers, const uint32_t *counts, uint32_t count, const float **logits) {
   script_source *s = user;
-  CHECK(count == 1);
+  CHECK(count == 1 && numbers[0] == 0 && counts[0] == 1);
   for (int i = 0; i < 8; i++) s->logits[i] = i == s->script[s->fed] ? 5 : 0;
   *logits = s->logits;
   return CW_OK;
 }
 
-static cw_status script_feed(void *user, const int32_t *ids, uint32_t count) {
+static cw_status script_feed(void *user, const uint32_t *numbers, const int32_t *ids, const uint32_t *counts, uint32_t count) {
   script_source *s = user;
-  CHECK(count == 1 && *ids == s->script[s->fed]);
-  if (s->fed == s->room) return CW_E_CAPACITY;
+  CHECK(count == 1 && numbers[0] == 0 && counts[0] == 1 && *ids == s->script[s->fed] && s->fed < s->room);
   s->fed++;
   return CW_OK;
+}
+
+static uint32_t script_room(void *user, uint32_t number) {
+  const script_source *s = user;
+  CHECK(number == 0);
+  return (uint32_t)(s->room - s->fed);
 }
 
 static cw_status script_decode(void *user, int32_t id, uint8_t *out, size_t capacity, size_t *size) {
@@ -362,21 +367,21 @@ static int script_token(void *user, int32_t id) {
   return ++s->calls == s->stop_at;
 }
 
-static cw_status script_forget(void *user, uint32_t count) {
-  (void)user, (void)count;
-  CHECK(0); /* nothing is fed on a guess */
-  return CW_OK;
+/* Nothing is fed on a guess, or copied: these are not called. */
+static cw_sequences script_sequences(script_source *s) {
+  return (cw_sequences){.user = s, .vocab_size = 8, .step_most = 64, .logits = script_logits, .feed = script_feed, .room = script_room,
+                        .decode = script_decode};
 }
 
 static cw_generation run(script_source *s, const char *stop_string, int32_t stop_id, uint32_t max_tokens, int32_t *ids) {
   cw_sampler *sampler = open_sampler(8, (cw_sampling){.top_p = 1, .repetition_penalty = 1});
-  cw_token_source source = {s, 8, 64, script_logits, script_feed, script_forget, script_decode};
+  cw_sequences source = script_sequences(s);
   const uint8_t *strings[1] = {(const uint8_t *)stop_string};
   size_t sizes[1] = {strlen(stop_string)};
   cw_generate_request request = {.stop_ids = &stop_id, .stop_id_count = 1, .stop_strings = strings, .stop_sizes = sizes,
                                  .stop_string_count = sizes[0] > 0, .max_tokens = max_tokens, .on_token = script_token, .user = s};
   cw_generation result = {0};
-  CHECK(cw_generate_from(&source, sampler, &request, ids, &result) == CW_OK);
+  CHECK(cw_generate_from(&source, &sampler, &request, 1, &ids, &result) == CW_OK);
   cw_sampler_close(sampler);
   return result;
 }
@@ -412,21 +417,27 @@ static void test_generate(void) {
   r = run(&s, "", 7, 0, NULL);
   CHECK(r.reason == CW_STOP_LENGTH && r.count == 0 && r.log_probability_sum == 0 && r.text_size == 0);
 
-  cw_token_source source = {&s, 9, 64, script_logits, script_feed, script_forget, script_decode};
+  s = (script_source){script, .room = 0};
+  r = run(&s, "", 7, 10, ids);
+  CHECK(r.reason == CW_STOP_LENGTH && r.count == 1 && s.fed == 0);
+
+  cw_sequences source = script_sequences(&s);
+  source.vocab_size = 9;
   cw_generate_request request = {.max_tokens = 1};
-  cw_sampler *sampler = open_sampler(8, PLAIN);
-  CHECK(cw_generate_from(&source, sampler, &request, ids, &r) == CW_E_ARGUMENT); /* another vocabulary */
+  cw_sampler *sampler = open_sampler(8, PLAIN), *none = NULL;
+  int32_t *place = ids, *nowhere = NULL;
+  CHECK(cw_generate_from(&source, &sampler, &request, 1, &place, &r) == CW_E_ARGUMENT); /* another vocabulary */
   source.vocab_size = 8;
-  CHECK(cw_generate_from(&source, NULL, &request, ids, &r) == CW_E_ARGUMENT);
-  CHECK(cw_generate_from(&source, sampler, &request, NULL, &r) == CW_E_ARGUMENT);
+  CHECK(cw_generate_from(&source, &none, &request, 1, &place, &r) == CW_E_ARGUMENT);
+  CHECK(cw_generate_from(&source, &sampler, &request, 1, &nowhere, &r) == CW_E_ARGUMENT);
   const int32_t outside = 8;
   request.stop_ids = &outside;
   request.stop_id_count = 1;
-  CHECK(cw_generate_from(&source, sampler, &request, ids, &r) == CW_E_ARGUMENT);
+  CHECK(cw_generate_from(&source, &sampler, &request, 1, &place, &r) == CW_E_ARGUMENT);
   request = (cw_generate_request){.max_tokens = 1, .draft_ids = &outside, .draft_count = 1};
-  CHECK(cw_generate_from(&source, sampler, &request, ids, &r) == CW_E_ARGUMENT);
+  CHECK(cw_generate_from(&source, &sampler, &request, 1, &place, &r) == CW_E_ARGUMENT);
   request.draft_ids = NULL;
-  CHECK(cw_generate_from(&source, sampler, &request, ids, &r) == CW_E_ARGUMENT);
+  CHECK(cw_generate_from(&source, &sampler, &request, 1, &place, &r) == CW_E_ARGUMENT);
   cw_sampler_close(sampler);
 }
 
@@ -438,7 +449,6 @@ typedef struct {
   int32_t fed[FED_MOST];
   uint32_t count, room;
   double faith; /* how often it goes on in the text */
-  float logits[CW_STEP_MOST * WORDS_COUNT];
   int32_t seen[FED_MOST]; /* by the callback */
   uint32_t seen_count;
 } copyist;
@@ -461,33 +471,85 @@ static void copyist_row(const copyist *c, uint32_t count, float *logits) {
   if (cw_uniform(hash, 101) < c->faith) logits[next] += 6;
 }
 
-static cw_status copyist_logits(void *user, uint32_t count, const float **logits) {
-  copyist *c = user;
-  CHECK(count >= 1 && count <= CW_STEP_MOST && count <= c->count + 1); /* + 1: what stands before all that was fed */
-  for (uint32_t i = 0; i < count; i++) copyist_row(c, c->count - count + 1 + i, c->logits + i * WORDS_COUNT);
-  *logits = c->logits;
+/* Several copyists as the sequences of a loop. */
+enum { CROWD = 6 };
+
+typedef struct {
+  copyist member[CROWD];
+  float logits[CW_STEP_MOST * WORDS_COUNT];
+  uint32_t steps, rows, refused, copies; /* calls of feed that were not refused, tokens fed in all, calls that were, calls of copy */
+} crowd;
+
+static uint32_t count_at(const uint32_t *counts, uint32_t i) { return counts == NULL ? 1 : counts[i]; }
+
+static cw_status crowd_logits(void *user, const uint32_t *numbers, const uint32_t *counts, uint32_t count, const float **rows) {
+  crowd *c = user;
+  uint32_t row = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    const copyist *m = &c->member[numbers[i]];
+    CHECK(count_at(counts, i) >= 1 && count_at(counts, i) <= m->count + 1); /* + 1: what stands before all that was fed */
+    CHECK(row + count_at(counts, i) <= CW_STEP_MOST);
+    for (uint32_t left = count_at(counts, i); left-- > 0; row++) copyist_row(m, m->count - left, c->logits + row * WORDS_COUNT);
+  }
+  *rows = c->logits;
   return CW_OK;
 }
 
-static cw_status copyist_feed(void *user, const int32_t *ids, uint32_t count) {
-  copyist *c = user;
-  if (count > c->room - c->count) return CW_E_CAPACITY;
-  for (uint32_t i = 0; i < count; i++) c->fed[c->count++] = ids[i];
+static cw_status crowd_feed(void *user, const uint32_t *numbers, const int32_t *ids, const uint32_t *counts, uint32_t count) {
+  crowd *c = user;
+  CHECK(count >= 1);
+  for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t j = 0; j < i; j++) CHECK(numbers[i] != numbers[j]);
+    if (count_at(counts, i) > c->member[numbers[i]].room - c->member[numbers[i]].count) return c->refused++, CW_E_CAPACITY;
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    copyist *m = &c->member[numbers[i]];
+    for (uint32_t k = 0; k < count_at(counts, i); k++) m->fed[m->count++] = *ids++;
+    c->rows += count_at(counts, i);
+  }
+  c->steps++;
   return CW_OK;
 }
 
-static cw_status copyist_forget(void *user, uint32_t count) {
-  copyist *c = user;
-  CHECK(count > 0 && count <= c->count);
-  c->count -= count;
+static cw_status crowd_forget(void *user, uint32_t number, uint32_t count) {
+  copyist *m = &((crowd *)user)->member[number];
+  CHECK(count > 0 && count <= m->count);
+  m->count -= count;
   return CW_OK;
 }
 
-static cw_status copyist_decode(void *user, int32_t id, uint8_t *out, size_t capacity, size_t *size) {
+static cw_status crowd_copy(void *user, uint32_t to, uint32_t from, uint32_t count) {
+  crowd *c = user;
+  CHECK(to != from && count <= c->member[from].count);
+  c->member[to].count = c->member[from].count - count;
+  CHECK(c->member[to].count <= c->member[to].room);
+  memcpy(c->member[to].fed, c->member[from].fed, sizeof c->member[to].fed);
+  c->copies++;
+  return CW_OK;
+}
+
+static uint32_t crowd_room(void *user, uint32_t number) {
+  const copyist *m = &((const crowd *)user)->member[number];
+  return m->room - m->count;
+}
+
+static int same_ids(const int32_t *a, const int32_t *b, uint32_t count) { return memcmp(a, b, count * sizeof *a) == 0; }
+
+static int crowd_are_same(void *user, uint32_t one, uint32_t other) {
+  const copyist *a = &((const crowd *)user)->member[one], *b = &((const crowd *)user)->member[other];
+  return a->text == b->text && a->faith == b->faith && a->count == b->count && same_ids(a->fed, b->fed, a->count);
+}
+
+static cw_status crowd_decode(void *user, int32_t id, uint8_t *out, size_t capacity, size_t *size) {
   (void)user, (void)capacity;
   *out = (uint8_t)('0' + id);
   *size = 1;
   return CW_OK;
+}
+
+static cw_sequences crowd_sequences(crowd *c, uint32_t step_most) {
+  return (cw_sequences){.user = c, .vocab_size = WORDS_COUNT, .step_most = step_most, .logits = crowd_logits, .feed = crowd_feed,
+                        .forget = crowd_forget, .copy = crowd_copy, .room = crowd_room, .are_same = crowd_are_same, .decode = crowd_decode};
 }
 
 static int copyist_token(void *user, int32_t id) {
@@ -505,47 +567,47 @@ typedef struct {
   const char *stop_string;
 } speculation;
 
-static cw_generation copy_out(const speculation *how, const int32_t *text, size_t draft_count, uint32_t step_most, copyist *c, int32_t *ids) {
-  *c = (copyist){.text = text, .room = how->room, .faith = how->faith};
+static cw_generation copy_out(const speculation *how, const int32_t *text, size_t draft_count, uint32_t step_most, crowd *c, int32_t *ids) {
+  c->member[0] = (copyist){.text = text, .room = how->room, .faith = how->faith};
+  c->refused = 0;
   cw_sampling sampling = {.temperature = how->temperature, .top_p = 0.95f, .repetition_penalty = 1.05f, .repetition_window = 9,
                           .seed = how->seed};
   cw_sampler *sampler = NULL;
   CHECK(cw_sampler_open(WORDS_COUNT, FED_MOST, &sampling, &sampler, NULL) == CW_OK);
-  cw_token_source source = {c, WORDS_COUNT, step_most, copyist_logits, copyist_feed, copyist_forget, copyist_decode};
+  cw_sequences source = crowd_sequences(c, step_most);
   const uint8_t *string = (const uint8_t *)how->stop_string;
   size_t size = strlen(how->stop_string);
   cw_generate_request request = {.stop_ids = &how->stop_id, .stop_id_count = how->stop_id >= 0, .stop_strings = &string, .stop_sizes = &size,
                                  .stop_string_count = size > 0, .max_tokens = how->max_tokens, .draft_ids = text, .draft_count = draft_count,
-                                 .on_token = copyist_token, .user = c};
+                                 .on_token = copyist_token, .user = &c->member[0]};
   cw_generation made = {0};
-  CHECK(cw_generate_from(&source, sampler, &request, ids, &made) == CW_OK);
+  CHECK(cw_generate_from(&source, &sampler, &request, 1, &ids, &made) == CW_OK && c->refused == 0);
   cw_sampler_close(sampler);
   return made;
 }
-
-static int same_ids(const int32_t *a, const int32_t *b, uint32_t count) { return memcmp(a, b, count * sizeof *a) == 0; }
 
 /* With any draft and any width of a step: the same tokens, sums, reasons, calls and state as without. */
 static void test_speculation(void) {
   static const uint32_t WIDTHS[] = {1, 2, 3, 9, 64};
   const size_t DRAFTS[] = {TEXT, TEXT / 3};
   int32_t text[TEXT], ids[2][FED_MOST];
-  static copyist plain, ahead;
+  static crowd crowds[2];
+  const copyist *plain = &crowds[0].member[0], *ahead = &crowds[1].member[0];
   uint64_t plain_steps = 0, steps = 0, idle = 0, guesses = 0, stopped[4] = {0};
   for (uint64_t seed = 0; seed < 120; seed++) {
     for (uint64_t i = 0; i < TEXT; i++) text[i] = (int32_t)(cw_uniform(seed, i) * WORDS_COUNT);
     speculation how = {.seed = seed, .faith = seed % 5 == 0 ? 0 : seed % 5 == 1 ? 1 : 0.95, .temperature = seed % 3 == 0 ? 0 : 0.7f,
                        .room = seed % 7 == 0 ? 50 : 190, .max_tokens = seed % 11 == 0 ? 33 : 170,
                        .stop_id = seed % 2 == 0 ? (int32_t)(seed % 40) : -1, .stop_string = seed % 13 == 0 ? "5B" : ""};
-    cw_generation want = copy_out(&how, text, 0, 64, &plain, ids[0]);
-    CHECK(want.steps == plain.count && want.drafted == 0 && want.accepted == 0);
+    cw_generation want = copy_out(&how, text, 0, 64, &crowds[0], ids[0]);
+    CHECK(want.steps == plain->count && want.drafted == 0 && want.accepted == 0);
     stopped[want.reason]++;
     for (size_t i = 0; i < sizeof WIDTHS / sizeof *WIDTHS; i++) {
-      cw_generation got = copy_out(&how, text, DRAFTS[i % 2], WIDTHS[i], &ahead, ids[1]);
+      cw_generation got = copy_out(&how, text, DRAFTS[i % 2], WIDTHS[i], &crowds[1], ids[1]);
       CHECK(got.count == want.count && got.reason == want.reason && got.text_size == want.text_size);
       CHECK(got.log_probability_sum == want.log_probability_sum && same_ids(ids[0], ids[1], want.count));
-      CHECK(ahead.count == plain.count && same_ids(ahead.fed, plain.fed, plain.count));
-      CHECK(ahead.seen_count == plain.seen_count && same_ids(ahead.seen, plain.seen, plain.seen_count));
+      CHECK(ahead->count == plain->count && same_ids(ahead->fed, plain->fed, plain->count));
+      CHECK(ahead->seen_count == plain->seen_count && same_ids(ahead->seen, plain->seen, plain->seen_count));
       CHECK(got.accepted <= got.drafted && got.steps <= want.steps && got.steps + got.accepted >= want.steps);
       if (how.faith == 0) idle += got.steps, guesses += got.drafted;
       if (how.faith == 1 && WIDTHS[i] == 64) plain_steps += want.steps, steps += got.steps;
@@ -556,86 +618,113 @@ static void test_speculation(void) {
   CHECK(guesses < idle / 8);      /* one that never does is hardly ever guessed at */
 }
 
-/* Several copyists as the sequences of a batch or a beam. */
-enum { CROWD = 6 };
-
+/* How a crowd begins, and what each is asked for. */
 typedef struct {
-  copyist member[CROWD];
-  uint32_t fed; /* calls of feed that were not refused */
-} crowd;
+  uint64_t seed;
+  int same_start;      /* all hold the same, and share a draft: lines to begin with */
+  size_t draft_count;  /* 0: plain */
+  uint32_t step_most;
+} crowding;
 
-static cw_status crowd_logits(void *user, const uint32_t *numbers, uint32_t count, const float **rows) {
-  crowd *c = user;
-  for (uint32_t i = 0; i < count; i++) CHECK(copyist_logits(&c->member[numbers[i]], 1, &rows[i]) == CW_OK);
-  return CW_OK;
+static copyist crowd_member(const crowding *how, const int32_t *text, uint32_t i) {
+  copyist c = {.text = text, .room = how->seed % 4 == 0 ? 20 + 9 * (i * 5 % CROWD) : 190, .faith = 0.8};
+  for (; !how->same_start && c.count < i; c.count++) c.fed[c.count] = text[c.count];
+  return c;
 }
 
-static cw_status crowd_feed(void *user, const uint32_t *numbers, const int32_t *ids, uint32_t count) {
-  crowd *c = user;
-  CHECK(count >= 1);
-  for (uint32_t i = 0; i < count; i++) {
-    for (uint32_t j = 0; j < i; j++) CHECK(numbers[i] != numbers[j]);
-    if (c->member[numbers[i]].count == c->member[numbers[i]].room) return CW_E_CAPACITY;
+static cw_sampler *crowd_sampler(const crowding *how, uint32_t i) {
+  cw_sampling sampling = {.temperature = 0.5f * (float)(i % 3), .top_p = 0.9f, .repetition_penalty = i % 2 ? 1 : 1.1f,
+                          .seed = how->seed + i};
+  cw_sampler *sampler = NULL;
+  CHECK(cw_sampler_open(WORDS_COUNT, FED_MOST, &sampling, &sampler, NULL) == CW_OK);
+  return sampler;
+}
+
+static cw_generate_request crowd_request(const crowding *how, const int32_t *text, const int32_t *stops, uint32_t i) {
+  cw_generate_request q = {.stop_ids = &stops[i], .stop_id_count = i % 2, .max_tokens = 30 * i, .on_token = copyist_token};
+  if (how->draft_count > 0) q.draft_ids = text, q.draft_count = how->same_start ? how->draft_count : how->draft_count - i;
+  return q;
+}
+
+/* What the members of a crowd do together they do alone, whatever lengths, samplers and stops the others have. */
+static void crowd_is_alone(const crowding *how) {
+  int32_t text[TEXT], ids[CROWD + 1][FED_MOST], *places[CROWD + 1], stops[CROWD];
+  static crowd c, alone;
+  cw_sampler *samplers[CROWD];
+  cw_generate_request requests[CROWD];
+  cw_generation made[CROWD], want;
+  for (uint64_t i = 0; i < TEXT; i++) text[i] = (int32_t)(cw_uniform(how->seed, i) * WORDS_COUNT);
+  c.steps = c.rows = c.refused = 0;
+  for (uint32_t i = 0; i < CROWD; i++) {
+    stops[i] = (int32_t)(how->seed + 7 * i) % WORDS_COUNT;
+    c.member[i] = crowd_member(how, text, i);
+    samplers[i] = crowd_sampler(how, i);
+    requests[i] = crowd_request(how, text, stops, i);
+    requests[i].user = &c.member[i];
+    places[i] = ids[i];
   }
-  for (uint32_t i = 0; i < count; i++) copyist_feed(&c->member[numbers[i]], &ids[i], 1);
-  c->fed++;
-  return CW_OK;
+  cw_sequences together = crowd_sequences(&c, how->step_most), single = crowd_sequences(&alone, 64);
+  CHECK(cw_generate_from(&together, samplers, requests, CROWD, places, made) == CW_OK && c.refused == 0);
+  uint32_t longest = 0;
+  for (uint32_t i = 0; i < CROWD; i++) {
+    alone.member[0] = crowd_member(how, text, i);
+    uint32_t before = alone.member[0].count;
+    cw_sampler_close(samplers[i]);
+    samplers[i] = crowd_sampler(how, i);
+    requests[i].user = &alone.member[0];
+    requests[i].draft_count = 0;
+    places[CROWD] = ids[CROWD];
+    CHECK(cw_generate_from(&single, &samplers[i], &requests[i], 1, &places[CROWD], &want) == CW_OK);
+    const copyist *a = &alone.member[0], *b = &c.member[i];
+    CHECK(want.count == made[i].count && want.reason == made[i].reason && want.text_size == made[i].text_size);
+    CHECK(want.log_probability_sum == made[i].log_probability_sum && same_ids(ids[i], ids[CROWD], want.count));
+    CHECK(a->count == b->count && same_ids(a->fed, b->fed, a->count));
+    CHECK(a->seen_count == b->seen_count && same_ids(a->seen, b->seen, a->seen_count));
+    CHECK(made[i].steps <= want.steps && made[i].steps + made[i].accepted >= want.steps && made[i].accepted <= made[i].drafted);
+    CHECK(how->draft_count > 0 || made[i].steps == a->count - before);
+    longest = want.steps > longest ? want.steps : longest;
+    cw_sampler_close(samplers[i]);
+  }
+  CHECK(how->draft_count > 0 ? c.steps <= longest : c.steps == longest); /* a step for all of them */
 }
 
-static cw_status crowd_copy(void *user, uint32_t to, uint32_t from) {
-  crowd *c = user;
-  CHECK(to != from);
-  c->member[to].count = c->member[from].count;
-  memcpy(c->member[to].fed, c->member[from].fed, sizeof c->member[to].fed);
-  return CW_OK;
-}
-
-static cw_status crowd_decode(void *user, int32_t id, uint8_t *out, size_t capacity, size_t *size) {
-  return copyist_decode(user, id, out, capacity, size);
-}
-
-/* A batch gives what its members give alone, whatever length the others have. */
 static void test_batch(void) {
-  int32_t text[TEXT], ids[CROWD + 1][FED_MOST], *places[CROWD];
+  static const uint32_t WIDTHS[] = {64, CROWD, CROWD + 5};
+  for (uint64_t seed = 0; seed < 48; seed++)
+    crowd_is_alone(&(crowding){.seed = seed, .same_start = seed % 2 == 0, .draft_count = seed % 3 == 0 ? 0 : TEXT / (seed % 3),
+                               .step_most = WIDTHS[seed / 3 % 3]});
+}
+
+/* Answers that stay the same are computed once, and copied where they end. */
+static void test_lines(void) {
+  int32_t text[TEXT], ids[CROWD][FED_MOST], *places[CROWD];
   static crowd c;
-  static copyist alone;
-  for (uint64_t seed = 0; seed < 20; seed++) {
-    for (uint64_t i = 0; i < TEXT; i++) text[i] = (int32_t)(cw_uniform(seed, i) * WORDS_COUNT);
-    cw_sampler *samplers[CROWD] = {NULL};
-    cw_generate_request requests[CROWD];
-    cw_generation made[CROWD], want;
-    int32_t stops[CROWD];
-    c.fed = 0;
-    for (uint32_t i = 0; i < CROWD; i++) {
-      c.member[i] = (copyist){.text = text, .room = seed % 4 == 0 ? 20 + 9 * i : 190, .faith = 0.8};
-      cw_sampling sampling = {.temperature = 0.5f * (float)(i % 3), .top_p = 0.9f, .repetition_penalty = 1.1f, .seed = seed + i};
-      CHECK(cw_sampler_open(WORDS_COUNT, FED_MOST, &sampling, &samplers[i], NULL) == CW_OK);
-      stops[i] = (int32_t)(seed + 7 * i) % WORDS_COUNT;
-      requests[i] = (cw_generate_request){.stop_ids = &stops[i], .stop_id_count = i % 2, .max_tokens = 30 * i, .on_token = copyist_token,
-                                          .user = &c.member[i]};
-      places[i] = ids[i];
-    }
-    cw_sequences sequences = {&c, WORDS_COUNT, crowd_logits, crowd_feed, crowd_copy, crowd_decode};
-    CHECK(cw_generate_each_from(&sequences, samplers, requests, CROWD, places, made) == CW_OK);
-    uint32_t longest = 0;
-    for (uint32_t i = 0; i < CROWD; i++) {
-      alone = (copyist){.text = text, .room = c.member[i].room, .faith = 0.8};
-      cw_sampling sampling = {.temperature = 0.5f * (float)(i % 3), .top_p = 0.9f, .repetition_penalty = 1.1f, .seed = seed + i};
-      cw_sampler_close(samplers[i]);
-      CHECK(cw_sampler_open(WORDS_COUNT, FED_MOST, &sampling, &samplers[i], NULL) == CW_OK);
-      cw_token_source source = {&alone, WORDS_COUNT, 64, copyist_logits, copyist_feed, copyist_forget, copyist_decode};
-      requests[i].user = &alone;
-      CHECK(cw_generate_from(&source, samplers[i], &requests[i], ids[CROWD], &want) == CW_OK);
-      CHECK(memcmp(&want, &made[i], sizeof want) == 0 && same_ids(ids[i], ids[CROWD], want.count));
-      CHECK(alone.count == c.member[i].count && alone.seen_count == c.member[i].seen_count);
-      longest = want.steps > longest ? want.steps : longest;
-    }
-    CHECK(c.fed >= longest && (seed % 4 == 0 || c.fed == longest)); /* one pass for all of them */
-    samplers[CROWD - 1] = (cw_sampler_close(samplers[CROWD - 1]), samplers[0]);
-    CHECK(cw_generate_each_from(&sequences, samplers, requests, CROWD, places, made) == CW_E_ARGUMENT); /* one sampler twice */
-    CHECK(cw_generate_each_from(&sequences, samplers, requests, 0, places, made) == CW_E_ARGUMENT);
-    for (uint32_t i = 0; i < CROWD - 1; i++) cw_sampler_close(samplers[i]);
+  cw_sampler *samplers[CROWD];
+  cw_generate_request requests[CROWD];
+  cw_generation made[CROWD];
+  for (int32_t i = 0; i < TEXT; i++) text[i] = i * 7 % WORDS_COUNT;
+  c.rows = c.copies = 0;
+  for (uint32_t i = 0; i < CROWD; i++) {
+    c.member[i] = (copyist){.text = text, .room = 190, .faith = 0.8};
+    samplers[i] = crowd_sampler(&(crowding){.seed = 1}, 3); /* greedy, all the same */
+    requests[i] = (cw_generate_request){.max_tokens = 60 + i / 3 * 20};
+    places[i] = ids[i];
   }
+  cw_sequences sequences = crowd_sequences(&c, 64);
+  CHECK(cw_generate_from(&sequences, samplers, requests, CROWD, places, made) == CW_OK);
+  CHECK(c.rows == 79 && c.copies == CROWD - 1); /* the longest answer but its last token */
+  for (uint32_t i = 0; i < CROWD; i++) {
+    CHECK(made[i].count == requests[i].max_tokens && c.member[i].count == made[i].count - 1);
+    CHECK(same_ids(ids[i], ids[CROWD - 1], made[i].count) && same_ids(c.member[i].fed, ids[i], c.member[i].count));
+  }
+  CHECK(cw_generate_from(&sequences, samplers, requests, 0, places, made) == CW_E_ARGUMENT);
+  sequences.step_most = CROWD - 1;
+  CHECK(cw_generate_from(&sequences, samplers, requests, CROWD, places, made) == CW_E_ARGUMENT);
+  cw_sampler_close(samplers[CROWD - 1]);
+  samplers[CROWD - 1] = samplers[0]; /* one sampler twice */
+  sequences.step_most = CROWD;
+  CHECK(cw_generate_from(&sequences, samplers, requests, CROWD, places, made) == CW_E_ARGUMENT);
+  for (uint32_t i = 0; i < CROWD - 1; i++) cw_sampler_close(samplers[i]);
 }
 
 /* The mean log-probability of an answer to the empty prompt, `stop` included unless -1. */
@@ -646,11 +735,12 @@ static double mean_of(const int32_t *text, const int32_t *ids, uint32_t count, i
   uint32_t length = count + (stop >= 0);
   for (uint32_t i = 0; i < length; i++) {
     int32_t id = i < count ? ids[i] : stop;
-    copyist_row(&c, c.count, c.logits);
+    float logits[WORDS_COUNT];
+    copyist_row(&c, c.count, logits);
     double total = 0;
-    for (int j = 0; j < WORDS_COUNT; j++) total += exp((double)c.logits[j]);
-    sum += c.logits[id] - log(total);
-    copyist_feed(&c, &id, 1);
+    for (int j = 0; j < WORDS_COUNT; j++) total += exp((double)logits[j]);
+    sum += logits[id] - log(total);
+    c.fed[c.count++] = id;
   }
   return sum / length;
 }
@@ -668,19 +758,19 @@ static void test_beam(void) {
       cw_beam *beam = NULL;
       CHECK(cw_beam_open(width, 40, &beam, NULL) == CW_OK && cw_beam_width(beam) == width);
       for (uint32_t i = 0; i < CROWD; i++) c.member[i] = (copyist){.text = text, .room = seed % 5 == 0 ? 10 : 190, .faith = 0.5};
-      cw_sequences sequences = {&c, WORDS_COUNT, crowd_logits, crowd_feed, crowd_copy, crowd_decode};
+      cw_sequences sequences = crowd_sequences(&c, 64);
       const uint8_t *string = (const uint8_t *)"BB";
       const size_t size = 2;
       cw_generate_request request = {.stop_ids = &stop, .stop_id_count = 1, .max_tokens = 25, .stop_strings = &string, .stop_sizes = &size,
                                      .stop_string_count = seed % 3 == 0};
       uint32_t found = 0;
-      c.fed = 0;
+      c.steps = 0;
       CHECK(cw_beam_search_from(beam, &sequences, &request, &found) == CW_OK && found >= 1 && found <= width);
       double before = 0;
       for (uint32_t i = 0; i < found; i++) {
         const int32_t *ids, *others;
         cw_generation made, other;
-        CHECK(cw_beam_answer(beam, i, &ids, &made) == CW_OK && made.steps >= c.fed && made.steps <= 25);
+        CHECK(cw_beam_answer(beam, i, &ids, &made) == CW_OK && made.steps >= c.steps && made.steps <= 25);
         uint32_t length = made.count + (made.reason == CW_STOP_TOKEN);
         double mean = mean_of(text, ids, made.count, made.reason == CW_STOP_TOKEN ? stop : -1);
         CHECK(fabs(made.log_probability_sum / length - mean) < 1e-5);
@@ -765,6 +855,7 @@ int main(void) {
     test_speculation();
     test_draft();
     test_batch();
+    test_lines();
     test_beam();
   }
   return failures > 0;

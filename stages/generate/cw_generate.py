@@ -56,7 +56,7 @@ def _finite(_ctx: click.Context, parameter: click.Parameter, value: float | None
               help="longest answer  [default: twice the region and 64]")
 @click.option("--stop", "stops", metavar="TEXT", multiple=True, help="end the answer before TEXT; may be repeated")
 @click.option("--guidance/--no-guidance", default=True, help="let the JEPA predictions guide decoding, as in training")
-@click.option("--stream", is_flag=True, help="print the text on standard error as it comes")
+@click.option("--stream", is_flag=True, help="print the text on standard error as it comes; with -n line by line, each after its candidate")
 @click.option("--text", is_flag=True, help="print the region's new text instead of writing an edit")
 @settings.options("model", "threads", "isa", "cache")
 @cli.output_option
@@ -185,14 +185,22 @@ class _Watch:
 
     def __init__(self, model: Model, count: int, stream: bool):
         self.tokenizer, self.count, self.stream = model.tokenizer, count, stream
-        self.token: Callable[[int, int], None] | None = self._text if stream else self._counter if words.shows_progress() else None
-        self.number, self.tokens, self.started, self.shown = -1, 0, 0.0, 0.0
+        self.token: Callable[[int, int], None] | None = None
+        if stream:
+            self.token = self._text if count == 1 else self._lines
+        elif words.shows_progress():
+            self.token = self._counter
+        self.lines: dict[int, bytes] = {}  # of several candidates: what each has of its last line
+        self.tokens, self.started, self.shown = 0, 0.0, 0.0
 
     def __enter__(self) -> _Watch:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        if self.number >= 0:
+        for number, rest in sorted(self.lines.items()):
+            if rest:
+                self._line(number, rest)
+        if self.tokens:
             self._write(b"\n" if self.stream else b"\r\x1b[K")
 
     def _write(self, data: bytes) -> None:
@@ -201,23 +209,31 @@ class _Watch:
             sys.stderr.buffer.write(data)
             sys.stderr.buffer.flush()
 
-    def _text(self, number: int, token: int) -> None:
-        head = b""
-        if number != self.number:
-            head = (b"\n" if self.number >= 0 else b"") + (f"--- candidate {number}\n".encode() if self.count > 1 else b"")
-            self.number = number
+    def _bytes(self, token: int) -> bytes:
         # The text of a model must not steer a terminal.
-        self._write(head + bytes(byte if byte >= 32 or byte in b"\n\t" else ord("?") for byte in self.tokenizer.decode([token])))
+        return bytes(byte if byte >= 32 or byte in b"\n\t" else ord("?") for byte in self.tokenizer.decode([token]))
 
-    def _counter(self, number: int, _token: int) -> None:
+    def _text(self, _number: int, token: int) -> None:
+        self.tokens += 1
+        self._write(self._bytes(token))
+
+    def _lines(self, number: int, token: int) -> None:
+        *done, self.lines[number] = (self.lines.get(number, b"") + self._bytes(token)).split(b"\n")
+        for line in done:
+            self._line(number, line)
+
+    def _line(self, number: int, line: bytes) -> None:
+        self._write(b"%d: %s\n" % (number, line))
+
+    def _counter(self, _number: int, _token: int) -> None:
         now = time.perf_counter()
-        if number != self.number:
-            self.number, self.tokens, self.started = number, 0, now
+        self.started = self.started or now
         self.tokens += 1
         if now - self.shown > 0.1:
             self.shown = now
             rate = self.tokens / max(1e-9, now - self.started)
-            self._write(f"\rcandidate {number + 1} of {self.count}: {self.tokens} tokens, {rate:.0f} tok/s\x1b[K".encode())
+            several = f"{self.count} candidates: " if self.count > 1 else ""
+            self._write(f"\r{several}{self.tokens} tokens, {rate:.0f} tok/s\x1b[K".encode())
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
-"""Decodes candidate answers to a prompt: one greedy, the others drawn, all from the same fed prompt."""
+"""Decodes candidate answers to a prompt: one greedy, the others drawn, all at a time from the same fed prompt."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +15,7 @@ from cromwell.contract.words import detail
 from cromwell.generate.gate import is_loop
 
 if TYPE_CHECKING:
-    from cromwell.binding import Model, Session
+    from cromwell.binding import Generation, Model, Session
 
 DRAWN_TEMPERATURE = 0.8
 """Temperature of the candidates after the first when none is given."""
@@ -75,45 +75,57 @@ def answer_room(tokens: Sequence[int], picture_count: int, max_positions: int, a
 
 
 def drafts(model: Model, tokens: Sequence[int], pictures: Sequence[Pixels], room: int, sampling: Sampling, cache: Cache, threads: int,
-           watch: Callable[[int, int], None] | None) -> Iterator[Draft]:
-    """The candidates in order. `watch(number, token)` is called for every token as it comes."""
+           watch: Callable[[int, int], None] | None) -> list[Draft]:
+    """The candidates in order. `watch(number, token)` is called for every token as it comes; those of candidates are mixed."""
     from cromwell import binding
 
     tiles = sum(picture.rows * picture.cols for picture in pictures)
     end = model.tokenizer.special("<EDIT_END>")
     stops = [stop.encode("utf-8") for stop in sampling.stops]
-    source = [*region_tokens(tokens), end, *tokens]  # what an answer mostly repeats
-    with binding.Session(model, len(tokens) + room, tiles, threads=threads, guidance=sampling.guidance) as session:
+    region = region_tokens(tokens)
+    guards = [_LoopGuard(region) for _ in range(sampling.candidates)]
+
+    def on_token(number: int, token: int) -> bool:
+        if watch is not None:
+            watch(number, token)
+        return guards[number].token(token)
+
+    with ExitStack() as stack:
+        session = stack.enter_context(binding.Session(model, len(tokens) + room, tiles, threads=threads, guidance=sampling.guidance))
         use = feed_prompt(session, tokens, pictures, cache, model.fingerprint)
         detail(f"{len(tokens)} tokens: {use.restored_tokens} restored, {use.stored_tokens} stored")
-        for number in range(sampling.candidates):
-            if number:
-                _back_to(session, tokens)
-            # The history of the repetition penalty is the answer alone: an edit mostly repeats its source.
-            with binding.Sampler(model.info.vocab_size, room, sampling.temperature_of(number), sampling.top_k, sampling.top_p,
-                                 sampling.min_p, sampling.repetition_penalty, seed=sampling.seed_of(number)) as sampler:
-                guard = _LoopGuard(region_tokens(tokens), None if watch is None else functools.partial(watch, number))
-                result = binding.generate(session, sampler, [end], stops, room, guard.token, source)
-            text = model.tokenizer.decode(result.ids)[:result.text_size]
-            mean = result.log_probability / max(1, len(result.ids) + (result.reason == "token"))
-            yield Draft(text, result.ids, result.reason, round(mean, 6))
+        sessions = [session, *(stack.enter_context(_sharing(session, len(tokens), room)) for _ in range(1, sampling.candidates))]
+        # The history of the repetition penalty is the answer alone: an edit mostly repeats its source.
+        samplers = [stack.enter_context(binding.Sampler(
+            model.info.vocab_size, room, sampling.temperature_of(number), sampling.top_k, sampling.top_p, sampling.min_p,
+            sampling.repetition_penalty, seed=sampling.seed_of(number))) for number in range(sampling.candidates)]  # fmt: skip
+        source = [*region, end, *tokens]  # what an answer mostly repeats
+        made = binding.generate_each(sessions, samplers, [end], stops, room, on_token, source)
+        return [_draft(model, answer) for answer in made]
+
+
+def _sharing(session: Session, length: int, room: int) -> Session:
+    """A session for another answer to the same prompt, whose states it uses. Passes run with the threads of the first."""
+    from cromwell import binding
+
+    other = binding.Session(session.model, length + room, threads=1, guidance=session.guidance)
+    other.share(session, length)
+    return other
+
+
+def _draft(model: Model, made: Generation) -> Draft:
+    text = model.tokenizer.decode(made.ids)[:made.text_size]
+    mean = made.log_probability / max(1, len(made.ids) + (made.reason == "token"))
+    return Draft(text, made.ids, made.reason, round(mean, 6))
 
 
 class _LoopGuard:
     """Watches the tokens of one answer and ends it once it runs in circles, which the gate would refuse anyway."""
 
-    def __init__(self, region: Sequence[int], watch: Callable[[int], None] | None):
-        self.region, self.watch, self.tokens = region, watch, []
+    def __init__(self, region: Sequence[int]):
+        self.region, self.tokens = region, []
 
     def token(self, token: int) -> bool:
         """Takes the next token; True ends the answer."""
-        if self.watch is not None:
-            self.watch(token)
         self.tokens.append(token)
         return len(self.tokens) % GUARD_TOKENS == 0 and is_loop(self.region, self.tokens[-4 * GUARD_TOKENS:])
-
-
-def _back_to(session: Session, tokens: Sequence[int]) -> None:
-    """Returns to the end of the prompt; its last token is fed again, for its logits."""
-    session.rewind(len(tokens) - 1)
-    session.feed(tokens[-1:])

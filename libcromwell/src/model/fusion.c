@@ -32,7 +32,7 @@ static void attend_pictures(cw_session *host, uint32_t index, const cw_feed *fee
   const cw_fusion_layer *layer = &host->model->weights.fusion[index];
   const cw_buffers *b = &host->buffers;
   uint32_t J = host->model->config.fusion.hidden, rows = 0;
-  cw_attention parts[CW_LOGIT_ROWS];
+  cw_attention parts[CW_SESSIONS_MOST];
   for (uint32_t i = 0; i < count; rows += feeds[i].rows, i++)
     parts[i] = (cw_attention){.row = rows, .rows = feeds[i].rows, .span_count = 1,
                               .spans = {{.cache = &feeds[i].session->cross[index], .count = 1 + feeds[i].session->vision_count}}};

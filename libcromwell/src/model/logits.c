@@ -28,20 +28,31 @@ static void compute(cw_session *host, uint32_t rows, const float **logits) {
   *logits = host->logits;
 }
 
-cw_status cw_session_logits_rows(cw_session *s, uint32_t count, const float **logits) {
-  if (s == NULL || logits == NULL || count < 1 || count > CW_LOGIT_ROWS || count > s->length) return CW_E_ARGUMENT;
-  for (uint32_t i = 0; i < count; i++) gather(s, s, s->length - count + i, i, count);
-  compute(s, count, logits);
+cw_status cw_session_logits_in(cw_session *host, cw_session *const *sessions, const uint32_t *counts, uint32_t count,
+                               const float **logits) {
+  if (host == NULL || logits == NULL || count < 1 || count > CW_SESSIONS_MOST) return CW_E_ARGUMENT;
+  uint32_t rows = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t here = counts == NULL ? 1 : counts[i];
+    if (sessions[i] == NULL || sessions[i]->model != host->model) return CW_E_ARGUMENT;
+    if (here > sessions[i]->length || here > CW_ROWS - rows) return CW_E_ARGUMENT;
+    rows += here;
+  }
+  if (rows == 0) return CW_E_ARGUMENT;
+  for (uint32_t i = 0, row = 0; i < count; i++) {
+    uint32_t left = counts == NULL ? 1 : counts[i];
+    for (; left > 0; left--) gather(host, sessions[i], sessions[i]->length - left, row++, rows);
+  }
+  compute(host, rows, logits);
   return CW_OK;
+}
+
+cw_status cw_session_logits_each(cw_session *const *sessions, const uint32_t *counts, uint32_t count, const float **logits) {
+  return sessions == NULL || count < 1 ? CW_E_ARGUMENT : cw_session_logits_in(sessions[0], sessions, counts, count, logits);
+}
+
+cw_status cw_session_logits_rows(cw_session *s, uint32_t count, const float **logits) {
+  return cw_session_logits_in(s, &s, &count, 1, logits);
 }
 
 cw_status cw_session_logits(cw_session *s, const float **logits) { return cw_session_logits_rows(s, 1, logits); }
-
-cw_status cw_session_logits_each(cw_session *const *sessions, uint32_t count, const float **logits) {
-  if (sessions == NULL || logits == NULL || count < 1 || count > CW_LOGIT_ROWS) return CW_E_ARGUMENT;
-  for (uint32_t i = 0; i < count; i++)
-    if (sessions[i] == NULL || sessions[i]->model != sessions[0]->model || sessions[i]->length == 0) return CW_E_ARGUMENT;
-  for (uint32_t i = 0; i < count; i++) gather(sessions[0], sessions[i], sessions[i]->length - 1, i, count);
-  compute(sessions[0], count, logits);
-  return CW_OK;
-}

@@ -90,26 +90,45 @@ cw_status cw_session_feed(cw_session *s, const int32_t *ids, size_t count) {
   return CW_OK;
 }
 
-cw_status cw_session_feed_each(cw_session *const *sessions, const int32_t *ids, uint32_t count) {
-  if (count > CW_LOGIT_ROWS || (count > 0 && (sessions == NULL || ids == NULL))) return CW_E_ARGUMENT;
-  cw_feed feeds[CW_LOGIT_ROWS];
-  uint32_t end = 0;
+/* The feeds of a pass, those of no tokens left out; CW_E_ARGUMENT or CW_E_CAPACITY for what cw_session_feed_each refuses. */
+static cw_status collect_feeds(const cw_session *host, cw_session *const *sessions, const int32_t *ids, const uint32_t *counts,
+                               uint32_t count, cw_feed *feeds, uint32_t *feed_count) {
+  uint32_t rows = 0;
+  *feed_count = 0;
   for (uint32_t i = 0; i < count; i++) {
     cw_session *s = sessions[i];
-    if (s == NULL || s->model != sessions[0]->model || s->guidance != sessions[0]->guidance) return CW_E_ARGUMENT;
+    uint32_t here = counts == NULL ? 1 : counts[i];
+    if (s == NULL || s->model != host->model || s->guidance != host->guidance || here > CW_ROWS - rows) return CW_E_ARGUMENT;
     for (uint32_t k = 0; k < i; k++)
       if (sessions[k] == s) return CW_E_ARGUMENT;
-    CW_TRY(check_feed(s, &ids[i], 1));
-    feeds[i] = (cw_feed){.session = s, .position = s->length, .rows = 1};
-    end = s->length + 1 > end ? s->length + 1 : end;
+    if (here == 0) continue;
+    if (ids == NULL) return CW_E_ARGUMENT;
+    CW_TRY(check_feed(s, ids + rows, here));
+    if (here > host->max_tokens || s->length > host->max_tokens - here) return CW_E_CAPACITY; /* its tables are used */
+    feeds[(*feed_count)++] = (cw_feed){.session = s, .position = s->length, .rows = here};
+    rows += here;
   }
-  if (count == 0) return CW_OK;
-  if (end > sessions[0]->max_tokens) return CW_E_CAPACITY; /* whose tables and buffers are used */
-  for (uint32_t i = 0; i < count; i++) take_ids(sessions[i], &ids[i], 1);
-  for (uint32_t i = 0; i < count; i++) cw_session_fill_rope(sessions[0], sessions[i]->length, sessions[i]->length + 1);
-  cw_text_forward(sessions[0], feeds, count);
-  for (uint32_t i = 0; i < count; i++) sessions[i]->length++;
   return CW_OK;
+}
+
+cw_status cw_session_feed_in(cw_session *host, cw_session *const *sessions, const int32_t *ids, const uint32_t *counts, uint32_t count) {
+  if (host == NULL || count > CW_SESSIONS_MOST) return CW_E_ARGUMENT;
+  cw_feed feeds[CW_SESSIONS_MOST];
+  uint32_t feed_count;
+  CW_TRY(collect_feeds(host, sessions, ids, counts, count, feeds, &feed_count));
+  if (feed_count == 0) return CW_OK;
+  for (uint32_t i = 0; i < feed_count; ids += feeds[i].rows, i++) {
+    take_ids(feeds[i].session, ids, feeds[i].rows);
+    cw_session_fill_rope(host, feeds[i].position, feeds[i].position + feeds[i].rows);
+  }
+  cw_text_forward(host, feeds, feed_count);
+  for (uint32_t i = 0; i < feed_count; i++) feeds[i].session->length += feeds[i].rows;
+  return CW_OK;
+}
+
+cw_status cw_session_feed_each(cw_session *const *sessions, const int32_t *ids, const uint32_t *counts, uint32_t count) {
+  if (count == 0) return CW_OK;
+  return sessions == NULL ? CW_E_ARGUMENT : cw_session_feed_in(sessions[0], sessions, ids, counts, count);
 }
 
 cw_status cw_session_feed_image(cw_session *s, const uint8_t *tiles, uint32_t rows, uint32_t cols) {

@@ -10,7 +10,7 @@
 #include "model/model.h"
 #include "model/rope.h"
 
-enum { CW_LOGIT_ROWS = 64 /* tokens whose logits can be had at once */ };
+enum { CW_SESSIONS_MOST = 64 /* sessions in one pass */ };
 
 /* An image stands before position `position`, that of its <IMAGE> token; its vision tokens begin at `first`. */
 typedef struct {
@@ -67,7 +67,7 @@ struct cw_session {
   uint8_t *rope_filled; /* which steps of the tables are there */
   cw_buffers buffers;
   cw_vision_buffers vision;
-  float *logits; /* [CW_LOGIT_ROWS, vocab] */
+  float *logits; /* [CW_ROWS, vocab] */
 };
 
 /* Consecutive new tokens of a session, whose ids are stored and whose blocks may be written. */
@@ -99,8 +99,13 @@ void cw_session_take(cw_session *session, uint32_t threads, cw_arena *arena);
 void cw_session_fill_rope(cw_session *session, uint32_t first, uint32_t end);
 /* Makes blocks of positions first .. end-1 the session's own, and their headers right. */
 void cw_session_write(cw_session *session, uint32_t first, uint32_t end);
-/* The session becomes what `from`, of the same model and guidance, is: tokens that both begin with stay, states of others are copied.
- * CW_E_ARGUMENT when they do not hold the same number of images, CW_E_CAPACITY when there is no room. */
-cw_status cw_session_copy(cw_session *session, const cw_session *from);
+/* cw_session_feed_each and cw_session_logits_each in the buffers and with the threads of `host`, of the same model and guidance. */
+cw_status cw_session_feed_in(cw_session *host, cw_session *const *sessions, const int32_t *ids, const uint32_t *counts, uint32_t count);
+cw_status cw_session_logits_in(cw_session *host, cw_session *const *sessions, const uint32_t *counts, uint32_t count, const float **logits);
+/* Whether both hold the same tokens in the same blocks, pictures included: one shares all that the other has. */
+int cw_session_shares_all(const cw_session *one, const cw_session *other);
+/* The session becomes what the first `length` tokens of `from`, of the same model and guidance, are: tokens that both begin with stay,
+ * states of others are copied. CW_E_ARGUMENT when they do not hold the same number of images, CW_E_CAPACITY when there is no room. */
+cw_status cw_session_copy(cw_session *session, const cw_session *from, uint32_t length);
 
 #endif

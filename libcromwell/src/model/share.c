@@ -43,17 +43,25 @@ cw_status cw_session_attach(cw_session *s, const int32_t *ids, const void *block
   return CW_OK;
 }
 
-cw_status cw_session_copy(cw_session *s, const cw_session *from) {
+int cw_session_shares_all(const cw_session *s, const cw_session *other) {
+  if (s->length != other->length || s->image_count != other->image_count) return 0;
+  if (s->image_count > 0 && s->images != other->images) return 0;
+  for (uint32_t i = 0; i * CW_BLOCK < s->length; i++)
+    if (s->blocks[i] != other->blocks[i]) return 0;
+  return 1;
+}
+
+cw_status cw_session_copy(cw_session *s, const cw_session *from, uint32_t length) {
   if (s->image_count != from->image_count) return CW_E_ARGUMENT;
-  if (from->length > s->max_tokens) return CW_E_CAPACITY;
-  uint32_t same = 0, most = s->length < from->length ? s->length : from->length;
+  if (length > s->max_tokens) return CW_E_CAPACITY;
+  uint32_t same = 0, most = s->length < length ? s->length : length;
   while (same < most && s->ids[same] == from->ids[same]) same++;
-  for (uint32_t index = same / CW_BLOCK; same < from->length && index * CW_BLOCK < from->length; index++) {
+  for (uint32_t index = same / CW_BLOCK; same < length && index * CW_BLOCK < length; index++) {
     memcpy(own_block(s, index), from->blocks[index], s->model->layout.bytes);
     s->blocks[index] = own_block(s, index);
   }
-  memcpy(s->ids + same, from->ids + same, (from->length - same) * sizeof *s->ids);
-  s->length = from->length;
+  memcpy(s->ids + same, from->ids + same, (length - same) * sizeof *s->ids);
+  s->length = length;
   return CW_OK;
 }
 

@@ -86,7 +86,7 @@ static void text_block(const text_rows *t, const layer_at *at) {
   cw_products(run, t->rows, b->h, qkv, 3, 0);
   turn_job turn = {.t = t, .at = at};
   cw_run_rows(run, t->rows, turn_row, &turn);
-  cw_attention parts[CW_LOGIT_ROWS];
+  cw_attention parts[CW_SESSIONS_MOST];
   for (uint32_t i = 0, row = 0; i < t->feed_count; row += t->feeds[i].rows, i++)
     parts[i] = (cw_attention){.row = row, .rows = t->feeds[i].rows, .span_count = 1, .causal = 1,
                               .spans = {{.cache = cache_of(t->feeds[i].session, at), .count = t->feeds[i].position + 1}}};

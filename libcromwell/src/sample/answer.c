@@ -18,18 +18,17 @@ static int are_tokens(const int32_t *ids, size_t count, uint32_t vocab_size) {
   return 1;
 }
 
-cw_status cw_answer_begin(cw_answer *a, const cw_generate_request *q, cw_sampler *sampler, uint32_t vocab_size, int32_t *ids) {
+cw_status cw_answer_begin(cw_answer *a, const cw_generate_request *q, cw_sampler *sampler, uint32_t vocab_size, uint32_t room,
+                          int32_t *ids) {
   if (sampler == NULL || cw_sampler_vocab_size(sampler) != vocab_size || (ids == NULL && q->max_tokens > 0)) return CW_E_ARGUMENT;
   if (!are_tokens(q->stop_ids, q->stop_id_count, vocab_size) || !are_tokens(q->draft_ids, q->draft_count, vocab_size)) return CW_E_ARGUMENT;
   *a = (cw_answer){.sampler = sampler, .request = q, .ids = ids, .made = {.reason = CW_STOP_LENGTH}, .ended = q->max_tokens == 0};
+  a->most = q->max_tokens > 0 && q->max_tokens - 1 > room ? room + 1 : q->max_tokens;
   return cw_stop_begin(&a->stop, q->stop_strings, q->stop_sizes, q->stop_string_count);
 }
 
-cw_status cw_answer_add(cw_answer *a, const float *logits, cw_decode_fn decode, void *user) {
+cw_status cw_answer_add(cw_answer *a, int32_t id, float log_probability, cw_decode_fn decode, void *user) {
   const cw_generate_request *q = a->request;
-  int32_t id;
-  float log_probability;
-  CW_TRY(cw_sampler_next(a->sampler, logits, &id, &log_probability));
   a->log_probability_sum += log_probability;
   a->made.log_probability_sum = (float)a->log_probability_sum;
   if (cw_is_among(id, q->stop_ids, q->stop_id_count)) {
@@ -47,6 +46,6 @@ cw_status cw_answer_add(cw_answer *a, const float *logits, cw_decode_fn decode, 
   int refused = q->on_token != NULL && q->on_token(q->user, id) != 0;
   a->made.text_size = a->stop.text_size;
   if (found || refused) a->made.reason = found ? CW_STOP_STRING : CW_STOP_CALLER;
-  a->ended = found || refused || a->made.count == q->max_tokens;
+  a->ended = found || refused || a->made.count == a->most;
   return CW_OK;
 }

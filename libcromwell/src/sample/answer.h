@@ -13,17 +13,19 @@ typedef struct {
   cw_sampler *sampler;
   const cw_generate_request *request;
   cw_stop stop;
-  int32_t *ids; /* [request->max_tokens] */
+  int32_t *ids;  /* [most] */
+  uint32_t most; /* tokens there may be */
   cw_generation made;
   double log_probability_sum;
   int ended;
 } cw_answer;
 
-/* CW_E_ARGUMENT for anything in the request that is out of its range. */
-cw_status cw_answer_begin(cw_answer *answer, const cw_generate_request *request, cw_sampler *sampler, uint32_t vocab_size, int32_t *ids);
+/* `room` tokens can be fed: there may be one more. CW_E_ARGUMENT for anything in the request that is out of its range. */
+cw_status cw_answer_begin(cw_answer *answer, const cw_generate_request *request, cw_sampler *sampler, uint32_t vocab_size, uint32_t room,
+                          int32_t *ids);
 
-/* Draws the next token from logits [vocab_size]; sets `ended` at a stop, or when max_tokens are there. */
-cw_status cw_answer_add(cw_answer *answer, const float *logits, cw_decode_fn decode, void *user);
+/* Takes the next token, drawn with its sampler; sets `ended` at a stop, or when `most` are there. */
+cw_status cw_answer_add(cw_answer *answer, int32_t id, float log_probability, cw_decode_fn decode, void *user);
 
 int cw_is_among(int32_t id, const int32_t *ids, size_t count);
 

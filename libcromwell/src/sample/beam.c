@@ -157,7 +157,7 @@ static cw_status seat(const cw_beam *beam, const cw_sequences *s, lines *living)
     if (kept[i]) continue;
     while (free_number < beam->width && taken[free_number]) free_number++;
     taken[free_number] = 1;
-    CW_TRY(s->copy(s->user, free_number, l->number));
+    CW_TRY(s->copy(s->user, free_number, l->number, 0));
     l->number = free_number;
   }
   return CW_OK;
@@ -178,7 +178,7 @@ static cw_status feed_all(cw_beam *beam, const cw_sequences *s, const lines *liv
     last[i] = living->lines[i].ids[living->lines[i].count - 1];
   }
   beam->steps++;
-  return s->feed(s->user, numbers, last, living->count);
+  return s->feed(s->user, numbers, last, NULL, living->count);
 }
 
 static cw_status check(const cw_beam *beam, const cw_sequences *s, const cw_generate_request *q) {
@@ -202,12 +202,12 @@ cw_status cw_beam_search_from(cw_beam *beam, const cw_sequences *s, const cw_gen
   choices choice[CW_BEAM_MOST];
   for (uint32_t length = 0;; length++) {
     uint32_t numbers[CW_BEAM_MOST];
-    const float *rows[CW_BEAM_MOST];
+    const float *rows; /* [living->count, vocab_size] */
     for (uint32_t i = 0; i < living->count; i++) numbers[i] = living->lines[i].number;
-    CW_TRY(s->logits(s->user, numbers, living->count, rows));
+    CW_TRY(s->logits(s->user, numbers, NULL, living->count, &rows));
     uint32_t most = beam->width + (uint32_t)q->stop_id_count;
     for (uint32_t i = 0; i < living->count; i++)
-      CW_TRY(choose(beam, rows[i], s->vocab_size, living->lines[i].sum, most, &choice[i]));
+      CW_TRY(choose(beam, rows + (size_t)i * s->vocab_size, s->vocab_size, living->lines[i].sum, most, &choice[i]));
     CW_TRY(branch(beam, s, q, living, choice, next));
     lines *spare = living;
     living = next;

@@ -139,13 +139,20 @@ static double cut(cw_sampler *s, size_t count, double total) {
   return left;
 }
 
-/* Position whose share of the weights, `total` in all, contains the fraction `u`. */
-static size_t position_at(const cw_sampler *s, size_t count, double total, double u) {
-  double target = u * total, most = total * (1 - 0x1p-52), before = 0;
+/* What a draw needs of logits: candidates and their weights, in the arrays of the sampler that weighed them. */
+typedef struct {
+  size_t count;
+  double total, left; /* sums of the weights that top-k left, and of those that all cuts left */
+  int chosen;         /* candidates are tokens id[i], not i */
+} weighed;
+
+/* Position whose share of the weights, `left` in all, contains the fraction `u`. */
+static size_t position_at(const cw_sampler *s, const weighed *w, double u) {
+  double target = u * w->left, most = w->left * (1 - 0x1p-52), before = 0;
   if (target > most) target = most; /* below the total even after rounding: some block reaches it */
   size_t block = 0, chosen = 0;
   while (before + s->sum[block] <= target) before += s->sum[block++];
-  size_t end = count - block * BLOCK < BLOCK ? count : (block + 1) * BLOCK;
+  size_t end = w->count - block * BLOCK < BLOCK ? w->count : (block + 1) * BLOCK;
   for (size_t i = block * BLOCK; i < end; i++) {
     if (s->w[i] > 0) chosen = i; /* the last of any weight, should rounding let the walk fall off the block's end */
     before += s->w[i];
@@ -154,42 +161,64 @@ static size_t position_at(const cw_sampler *s, size_t count, double total, doubl
   return chosen;
 }
 
-/* Draws from x; `best` is its largest value. *total is the sum of exp((x - best) / temperature) over what top-k leaves. */
-static int32_t draw(cw_sampler *s, const float *x, float best, double *total) {
+/* Weighs what may be drawn from x; `best` is its largest value. */
+static weighed weigh(cw_sampler *s, const float *x, float best) {
   const cw_sampling *o = &s->sampling;
-  size_t count = s->vocab_size;
-  int chosen = o->top_k > 0 && (size_t)o->top_k < count;
-  if (chosen) {
-    count = (size_t)o->top_k;
-    keep_top_k(s, x, best, count);
+  weighed w = {.count = s->vocab_size, .chosen = o->top_k > 0 && (uint32_t)o->top_k < s->vocab_size};
+  if (w.chosen) {
+    w.count = (size_t)o->top_k;
+    keep_top_k(s, x, best, w.count);
     x = s->d;
   }
-  *total = s->scan->weigh(x, count, best, o->temperature, s->d, s->w);
-  double left = cut(s, count, *total);
-  size_t position = position_at(s, count, left, cw_uniform(o->seed, s->draws++));
-  return (int32_t)(chosen ? s->id[position] : position);
+  w.total = s->scan->weigh(x, w.count, best, o->temperature, s->d, s->w);
+  w.left = cut(s, w.count, w.total);
+  return w;
+}
+
+/* Draws with a sampler's numbers from what `from`, itself or another, has weighed. */
+static int32_t draw(cw_sampler *s, const cw_sampler *from, const weighed *w) {
+  size_t position = position_at(from, w, cw_uniform(s->sampling.seed, s->draws++));
+  return (int32_t)(w->chosen ? from->id[position] : position);
+}
+
+/* Whether both weigh the same logits alike, whatever their histories. */
+static int weigh_alike(const cw_sampling *a, const cw_sampling *b) {
+  return a->repetition_penalty == 1 && b->repetition_penalty == 1 && a->temperature == b->temperature && a->top_k == b->top_k &&
+         a->top_p == b->top_p && a->min_p == b->min_p;
+}
+
+cw_status cw_sampler_next_each(cw_sampler *const *samplers, uint32_t count, const float *logits, int32_t *ids, float *log_probabilities) {
+  const cw_scan *scan = samplers[0]->scan;
+  uint32_t vocab_size = samplers[0]->vocab_size;
+  float top = scan->largest(logits, vocab_size);
+  if (!(top >= -FLT_MAX && top <= FLT_MAX)) return CW_E_ARGUMENT; /* -inf: every token is ruled out */
+  double plain_total = 0; /* of the plain softmax, once known */
+  weighed w = {0};
+  const cw_sampler *from = NULL; /* whose arrays hold w */
+  for (uint32_t i = 0; i < count; i++) {
+    cw_sampler *s = samplers[i];
+    const cw_sampling *o = &s->sampling;
+    const float *x = penalised(s, logits);
+    float best = x == logits ? top : scan->largest(x, vocab_size);
+    double total = plain_total;
+    if (o->temperature > 0) {
+      if (from == NULL || !weigh_alike(o, &from->sampling)) {
+        w = weigh(s, x, best);
+        from = s;
+      }
+      ids[i] = draw(s, from, &w);
+      if (o->temperature == 1 && x == logits && !w.chosen) total = w.total;
+    } else {
+      ids[i] = (int32_t)scan->find(x, vocab_size, best);
+    }
+    if (log_probabilities == NULL) continue;
+    if (total == 0) total = plain_total = scan->sum_exp(logits, vocab_size, top);
+    log_probabilities[i] = (float)((double)logits[ids[i]] - top - cw_log(total));
+  }
+  return CW_OK;
 }
 
 cw_status cw_sampler_next(cw_sampler *s, const float *logits, int32_t *id, float *log_probability) {
   if (s == NULL || logits == NULL || id == NULL) return CW_E_ARGUMENT;
-  const cw_sampling *o = &s->sampling;
-  float top = s->scan->largest(logits, s->vocab_size);
-  if (!(top >= -FLT_MAX && top <= FLT_MAX)) return CW_E_ARGUMENT; /* -inf: every token is ruled out */
-
-  const float *x = penalised(s, logits);
-  float best = x == logits ? top : s->scan->largest(x, s->vocab_size);
-  int32_t chosen;
-  double total = 0;
-  if (o->temperature > 0) {
-    chosen = draw(s, x, best, &total);
-  } else {
-    chosen = (int32_t)s->scan->find(x, s->vocab_size, best);
-  }
-  if (log_probability != NULL) {
-    int known = o->temperature == 1 && x == logits && (o->top_k == 0 || (uint32_t)o->top_k >= s->vocab_size);
-    if (!known) total = s->scan->sum_exp(logits, s->vocab_size, top);
-    *log_probability = (float)((double)logits[chosen] - top - cw_log(total));
-  }
-  *id = chosen;
-  return CW_OK;
+  return cw_sampler_next_each(&s, 1, logits, id, log_probability);
 }
