@@ -12,6 +12,18 @@ enum { OUTPUT_COUNT = sizeof OUTPUTS / sizeof OUTPUTS[0] };
 static const size_t ROWS[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 29, 100, 230};
 enum { ROWS_COUNT = sizeof ROWS / sizeof ROWS[0], FEW = 20 };
 
+static void check_product_f32(const cw_kernels *fast, size_t rows, size_t depth, size_t outputs, size_t turn, int add) {
+  size_t x_stride = depth + turn % 3, y_stride = outputs + turn % 5, y_count = (rows - 1) * y_stride + outputs;
+  snprintf(what, sizeof what, "%s product_f32, %zu rows, depth %zu, %zu outputs, add %d", fast->name, rows, depth, outputs, add);
+  float *x = take_floats((rows - 1) * x_stride + depth, -1, 1);
+  float *w = take_floats((outputs + CW_PANEL - 1) / CW_PANEL * depth * CW_PANEL, -1, 1);
+  float *a = take_floats(y_count, -1, 1), *b = take_copy(a, y_count * sizeof(float));
+  fast->product_f32(x, x_stride, rows, depth, w, outputs, a, y_stride, add);
+  SLOW->product_f32(x, x_stride, rows, depth, w, outputs, b, y_stride, add);
+  same("y", a, b, y_count);
+  give_back_all();
+}
+
 static void test_product_f32(const cw_kernels *fast) {
   static const size_t DEPTHS[] = {1, 3, 8, 16, 33, 64, 96, 255, 256, 257, 384, 513, 768, 1152};
   size_t turn = 0;
@@ -20,16 +32,11 @@ static void test_product_f32(const cw_kernels *fast) {
       for (int add = 0; add < 2; add++) {
         size_t depth = DEPTHS[d], rows = ROWS[i], outputs = OUTPUTS[turn++ % OUTPUT_COUNT];
         if (rows > FEW && depth != 33 && depth != 513) continue; /* the reference is slow */
-        size_t x_stride = depth + turn % 3, y_stride = outputs + turn % 5, y_count = (rows - 1) * y_stride + outputs;
-        snprintf(what, sizeof what, "%s product_f32, %zu rows, depth %zu, %zu outputs, add %d", fast->name, rows, depth, outputs, add);
-        float *x = take_floats((rows - 1) * x_stride + depth, -1, 1);
-        float *w = take_floats((outputs + CW_PANEL - 1) / CW_PANEL * depth * CW_PANEL, -1, 1);
-        float *a = take_floats(y_count, -1, 1), *b = take_copy(a, y_count * sizeof(float));
-        fast->product_f32(x, x_stride, rows, depth, w, outputs, a, y_stride, add);
-        SLOW->product_f32(x, x_stride, rows, depth, w, outputs, b, y_stride, add);
-        same("y", a, b, y_count);
-        give_back_all();
+        check_product_f32(fast, rows, depth, outputs, turn, add);
       }
+  for (size_t rows = 150; rows < 450; rows += 86) /* more than are computed at once, and more panels than tiles lie beside each other */
+    for (size_t outputs = 250; outputs < 300; outputs += 23, turn++)
+      check_product_f32(fast, rows, 21 + rows, outputs, turn, (int)(turn % 2));
 }
 
 static void test_products_q(const cw_kernels *fast) {

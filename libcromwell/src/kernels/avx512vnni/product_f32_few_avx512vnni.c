@@ -1,5 +1,5 @@
-/* product_f32_few_avx512vnni.c: float rows times float panels, for few rows. Tiles of up to 6 rows x 4 panels over short blocks of k, so that
- * weights come from memory in four streams and stay in L1 for all rows; between blocks sums wait, which keeps every chain in order. */
+/* product_f32_few_avx512vnni.c: float rows times float panels, for few rows. Tiles of up to 6 rows x 4 panels over short blocks of k, so
+ * that weights come from memory in four streams and stay in L1 for all rows; between blocks sums wait, which keeps chains in order. */
 #include <immintrin.h>
 
 #include "kernels/avx512vnni/product_f32_avx512vnni.h"
@@ -100,8 +100,8 @@ static void compute(const block *b, size_t rows, size_t panels) {
   four_panels[small](b, row, rows, 0);
 }
 
-void cw_product_f32_few_avx512vnni(const float *x, size_t x_stride, size_t rows, size_t depth, const float *panels, size_t outputs, float *y,
-                               size_t y_stride, int add) {
+void cw_product_f32_few_avx512vnni(const float *x, size_t x_stride, size_t rows, size_t depth, const float *panels, size_t outputs,
+                                   float *y, size_t y_stride, int add) {
   float sums[CW_FEW_ROWS * WIDTH] __attribute__((aligned(64))); /* dense: rows of y may lie a multiple of 4 KiB apart */
   for (size_t n = 0; n < outputs; n += WIDTH) {
     const size_t width = outputs - n < WIDTH ? outputs - n : WIDTH;
