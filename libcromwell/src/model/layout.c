@@ -107,7 +107,7 @@ static void take_buffers(cw_session *s, uint32_t threads, cw_arena *arena) {
   s->run.scratch = cw_arena_take(arena, threads, s->run.scratch_size * sizeof(float));
   s->run.partials_size = (size_t)CW_PARTIAL_ROWS * (cw_head_padded(dim) + 2);
   s->run.partials = cw_arena_take(arena, s->run.partials_size, sizeof(float));
-  s->logits = cw_arena_take(arena, CW_ROWS, config->vocab_size * sizeof(float));
+  s->logits = cw_arena_take(arena, CW_PASS_MOST, config->vocab_size * sizeof(float));
 }
 
 void cw_session_take(cw_session *s, uint32_t threads, cw_arena *arena) {

@@ -35,7 +35,7 @@ cw_status cw_session_logits_in(cw_session *host, cw_session *const *sessions, co
   for (uint32_t i = 0; i < count; i++) {
     uint32_t here = counts == NULL ? 1 : counts[i];
     if (sessions[i] == NULL || sessions[i]->model != host->model) return CW_E_ARGUMENT;
-    if (here > sessions[i]->length || here > CW_ROWS - rows) return CW_E_ARGUMENT;
+    if (here > sessions[i]->length || here > CW_PASS_MOST - rows) return CW_E_ARGUMENT;
     rows += here;
   }
   if (rows == 0) return CW_E_ARGUMENT;

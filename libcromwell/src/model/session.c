@@ -70,6 +70,8 @@ static cw_status check_feed(const cw_session *s, const int32_t *ids, size_t coun
   return count > 0 && image_waits(s) && ids[0] != s->model->image_token ? CW_E_ARGUMENT : CW_OK;
 }
 
+_Static_assert((int)CW_PASS_MOST <= (int)CW_ROWS, "the buffers take a pass of several sessions");
+
 static void take_ids(cw_session *s, const int32_t *ids, size_t count) {
   memcpy(s->ids + s->length, ids, count * sizeof *ids);
   cw_session_write(s, s->length, s->length + (uint32_t)count);
@@ -98,7 +100,7 @@ static cw_status collect_feeds(const cw_session *host, cw_session *const *sessio
   for (uint32_t i = 0; i < count; i++) {
     cw_session *s = sessions[i];
     uint32_t here = counts == NULL ? 1 : counts[i];
-    if (s == NULL || s->model != host->model || s->guidance != host->guidance || here > CW_ROWS - rows) return CW_E_ARGUMENT;
+    if (s == NULL || s->model != host->model || s->guidance != host->guidance || here > CW_PASS_MOST - rows) return CW_E_ARGUMENT;
     for (uint32_t k = 0; k < i; k++)
       if (sessions[k] == s) return CW_E_ARGUMENT;
     if (here == 0) continue;

@@ -10,7 +10,10 @@
 #include "model/model.h"
 #include "model/rope.h"
 
-enum { CW_SESSIONS_MOST = 64 /* sessions in one pass */ };
+enum {
+  CW_SESSIONS_MOST = 64, /* sessions in one pass */
+  CW_PASS_MOST = 192     /* tokens of several sessions in one, and tokens whose logits can be had at once */
+};
 
 /* An image stands before position `position`, that of its <IMAGE> token; its vision tokens begin at `first`. */
 typedef struct {
@@ -67,7 +70,7 @@ struct cw_session {
   uint8_t *rope_filled; /* which steps of the tables are there */
   cw_buffers buffers;
   cw_vision_buffers vision;
-  float *logits; /* [CW_ROWS, vocab] */
+  float *logits; /* [CW_PASS_MOST, vocab] */
 };
 
 /* Consecutive new tokens of a session, whose ids are stored and whose blocks may be written. */

@@ -4,7 +4,7 @@
 #include "text/vocabulary.h"
 
 _Static_assert(CW_TOKEN_SIZE_MOST >= CW_TOKEN_BYTES_MAX, "the loop holds any token that a tokenizer may have");
-_Static_assert((int)CW_STEP_MOST <= (int)CW_ROWS && (int)CW_SEQUENCES_MOST <= (int)CW_SESSIONS_MOST, "a pass takes any step");
+_Static_assert((int)CW_STEP_MOST <= (int)CW_PASS_MOST && (int)CW_SEQUENCES_MOST <= (int)CW_SESSIONS_MOST, "a pass takes any step");
 
 /* Sessions, and the one whose buffers and threads are used: it has room for the positions of all. */
 typedef struct {
