@@ -175,24 +175,26 @@ static void widen(const int8_t *values, size_t size, int16_t *wide) {
       }
 }
 
-/* Sums of a tile of rows and 16 numbers over a block; from zero in the first. */
-CW_INLINE void add_values(const int rows, const int16_t *wide, const float *weights, int first, size_t size, int32_t *sums) {
-  __m256i sum[CW_TILE_ROWS * 2];
-#pragma GCC unroll 8
-  for (int i = 0; i < rows * 2; i++)
-    sum[i] = first ? _mm256_setzero_si256() : _mm256_load_si256((const __m256i *)(const void *)(sums + (size_t)(i / 2) * size + i % 2 * 8));
-#pragma GCC unroll 4
-  for (size_t pair = 0; pair < PAIRS; pair++, wide += NUMBERS * 2) {
-    __m256i low = load_bytes(wide), high = load_bytes(wide + 16);
-#pragma GCC unroll 4
-    for (int i = 0; i < rows; i++) {
-      __m256i both = broadcast_four((const int8_t *)(weights + i * STRIDE) + pair * 4);
-      add_to(&sum[i * 2], _mm256_madd_epi16(low, both));
-      add_to(&sum[i * 2 + 1], _mm256_madd_epi16(high, both));
-    }
-  }
-#pragma GCC unroll 8
-  for (int i = 0; i < rows * 2; i++) _mm256_store_si256((__m256i *)(void *)(sums + (size_t)(i / 2) * size + i % 2 * 8), sum[i]);
+#define WORDS(at, row, low, high)                                                                                      \
+  "vpbroadcastd " row "*%c[stride]+" at "(%[weights]), %%ymm10\n\t vpmaddwd %%ymm10, %%ymm8, %%ymm11\n\t"             \
+  "vpmaddwd %%ymm10, %%ymm9, %%ymm12\n\t vpaddd %%ymm11, %%ymm" low ", %%ymm" low "\n\t"                              \
+  "vpaddd %%ymm12, %%ymm" high ", %%ymm" high "\n\t"
+#define PAIR(value, at)                                                                                                \
+  "vmovdqa " value "(%[wide]), %%ymm8\n\t vmovdqa 32+" value "(%[wide]), %%ymm9\n\t"                                  \
+  WORDS(at, "0", "0", "1") WORDS(at, "1", "2", "3") WORDS(at, "2", "4", "5") WORDS(at, "3", "6", "7")
+#define FROM(row, low, high) "vmovdqa " row ", %%ymm" low "\n\t vmovdqa 32+" row ", %%ymm" high "\n\t"
+#define TO(row, low, high) "vmovdqa %%ymm" low ", " row "\n\t vmovdqa %%ymm" high ", 32+" row "\n\t"
+#define ALL_ROWS(MOVE)                                                                                                 \
+  MOVE("(%[sums])", "0", "1") MOVE("(%[sums],%[size],4)", "2", "3") MOVE("(%[sums],%[size],8)", "4", "5") MOVE("(%[last])", "6", "7")
+
+/* sums += weights of 4 rows times 16 numbers of the values, over a block. Assembly because gcc 12 keeps eight sums partly on the stack. */
+CW_INLINE void add_values(const int16_t *wide, const float *weights, size_t size, int32_t *sums) {
+  size_t pairs = PAIRS;
+  __asm__ volatile(ALL_ROWS(FROM) ".p2align 4\n\t 1:\n\t" PAIR("0", "0") PAIR("64", "4")
+                   "add $128, %[wide]\n\t add $8, %[weights]\n\t sub $2, %[pairs]\n\t jnz 1b\n\t" ALL_ROWS(TO)
+                   : [wide] "+&r"(wide), [weights] "+&r"(weights), [pairs] "+&r"(pairs)
+                   : [sums] "r"(sums), [last] "r"(sums + 3 * size), [size] "r"(size), [stride] "i"(STRIDE * sizeof(float))
+                   : "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12");
 }
 
 /* out = out * before + (sums * unit) * after */
@@ -206,42 +208,35 @@ static void give(const int32_t *sums, size_t size, float before, float unit, flo
 
 /* ---- A segment ---------------------------------------------------------------------------------------------------------------------- */
 
-/* Rows are split evenly: tile t of all begins here. */
-CW_INLINE size_t tile_at(size_t rows, size_t t) { return rows * t / ((rows + CW_TILE_ROWS - 1) / CW_TILE_ROWS); }
-
-#define FOR_ROWS(rows, CALL) \
-  switch (rows) {            \
-    case 1: CALL(1); break;  \
-    case 2: CALL(2); break;  \
-    case 3: CALL(3); break;  \
-    default: CALL(4);        \
-  }
+/* Rows of the next tile when `left` are left. */
+CW_INLINE size_t tile_rows(size_t left) { return left == 5 ? 3 : least(left, CW_TILE_ROWS); }
 
 static void score_tile(const cw_q8_queries *x, size_t r, size_t rows, const cw_q8_block *block, size_t index, room *s) {
-#define CALL(count) score(count, x, r, block, index, s)
-  FOR_ROWS(rows, CALL)
-#undef CALL
+  switch (rows) {
+    case 1: score(1, x, r, block, index, s); break;
+    case 2: score(2, x, r, block, index, s); break;
+    case 3: score(3, x, r, block, index, s); break;
+    default: score(4, x, r, block, index, s);
+  }
 }
 
-static void add_tile(const cw_q8_queries *x, size_t r, size_t rows, size_t index, room *s) {
-  for (size_t d = 0; d < x->size; d += NUMBERS) {
-#define CALL(count) \
-  add_values(count, s->wide + d * CW_BLOCK, s->scores[r] + index * (CW_BLOCK / 2), index == 0, x->size, s->sums + r * x->size + d)
-    FOR_ROWS(rows, CALL)
-#undef CALL
-  }
+/* Four rows over block `index`; those beyond the last are computed, and never given. */
+static void add_tile(const cw_q8_queries *x, size_t r, size_t index, room *s) {
+  for (size_t d = 0; d < x->size; d += NUMBERS)
+    add_values(s->wide + d * CW_BLOCK, s->scores[r] + index * (CW_BLOCK / 2), x->size, s->sums + r * x->size + d);
 }
 
 /* At most ROWS rows. */
 static void attend_rows(const cw_q8_queries *x, const cw_q8_block *blocks, size_t count, room *s) {
   for (size_t r = 0; r < x->rows; r++) _mm256_store_ps(s->lanes[r], all(-INFINITY));
   for (size_t i = 0; i < count; i++)
-    for (size_t t = 0, r = 0; r < x->rows; r = tile_at(x->rows, ++t)) score_tile(x, r, tile_at(x->rows, t + 1) - r, &blocks[i], i, s);
+    for (size_t r = 0; r < x->rows; r += tile_rows(x->rows - r)) score_tile(x, r, tile_rows(x->rows - r), &blocks[i], i, s);
   s->gains_seen = 0; /* of no row */
   for (size_t r = 0; r < x->rows; r++) weigh_row(x, r, blocks, count, s);
+  memset(s->sums, 0, (x->rows + CW_TILE_ROWS - 1) / CW_TILE_ROWS * CW_TILE_ROWS * x->size * sizeof(int32_t));
   for (size_t i = 0; i < count; i++) {
     widen(blocks[i].values, x->size, s->wide);
-    for (size_t t = 0, r = 0; r < x->rows; r = tile_at(x->rows, ++t)) add_tile(x, r, tile_at(x->rows, t + 1) - r, i, s);
+    for (size_t r = 0; r < x->rows; r += CW_TILE_ROWS) add_tile(x, r, i, s);
   }
   for (size_t r = 0; r < x->rows; r++)
     if (x->seen[r] != 0) give(s->sums + r * x->size, x->size, s->before[r], s->unit[r], s->after[r], x->out + r * x->size);
