@@ -4,7 +4,7 @@
 #include "model/vision.h"
 
 enum {
-  ROWS = 48,              /* rows and columns of an MLP's middle that are activated while they are in L2 */
+  ROWS = 56,              /* rows (four tiles of the int8 product) and columns of a middle that are activated while they are in L2 */
   COLUMNS = 3 * CW_GROUP,
   STRIDE = COLUMNS + 16,  /* rows not a multiple of 512 bytes apart */
   LEAST_TILES = (CW_GRID_CELLS + CW_ROWS - 1) / CW_ROWS
