@@ -1,6 +1,6 @@
 /* bench_kernels.c: every kernel of every instruction set present against what the machine can do at most, measured in the same run:
  *     cmake --build build --target bench_kernels && build/bench_kernels [--json] [--kernel product_q8]... [--isa avx2]...
- *         [--threads 1,2] [--rows 1,192] [--rounds 12] [--small-pages]
+ *         [--threads 1,2] [--rows 1,224] [--rounds 12] [--small-pages]
  *
  * The bound of a product or of attention is the greater of two times: its arithmetic at the peak rate of the instructions that its set
  * has for it, and its weights read once at the rate at which the same threads read the same memory by plain loads. ratio = bound / time.
@@ -26,7 +26,7 @@ enum {
   MAX_THREADS = 64,
   MAX_NAMES = 16,
   MAX_ISAS = 3,
-  MOST_ROWS = 192,  /* of what the engine computes at once */
+  MOST_ROWS = 224,  /* of what the engine computes at once */
   TALL_ROWS = 4096, /* of whole float products, which the reference is spared */
   FEW_ROWS = 16,    /* up to which memory may be the bound */
   BLOCKS = 64
@@ -519,7 +519,7 @@ static void bench_all(void) {
 }
 
 static void fail_usage(void) {
-  fputs("usage: bench_kernels [--json] [--kernel NAME]... [--isa NAME]... [--threads 1,2] [--rows 1,192] [--rounds 12] [--small-pages]\n", stderr);
+  fputs("usage: bench_kernels [--json] [--kernel NAME]... [--isa NAME]... [--threads 1,2] [--rows 1,224] [--rounds 12] [--small-pages]\n", stderr);
   exit(2);
 }
 
