@@ -99,7 +99,7 @@ typedef struct {
   const cw_product *products;
   uint32_t count;
   cw_split split; /* panels of all products, one after the other */
-  int add, silu;
+  int add;
 } product_job;
 
 static void product_chunk(void *context, uint32_t chunk, uint32_t worker) {
@@ -115,8 +115,6 @@ static void product_chunk(void *context, uint32_t chunk, uint32_t worker) {
       uint32_t here = end < panels ? end : panels;
       float *y = job->products[i].y + (size_t)piece.row * w->outputs + (size_t)first * CW_PANEL;
       cw_panels_times(job->run->kernels, &x, piece.rows, w, first, here - first, y, w->outputs, job->add);
-      size_t left = w->outputs - (size_t)first * CW_PANEL, columns = (size_t)(here - first) * CW_PANEL;
-      for (size_t r = 0; job->silu && r < piece.rows; r++) job->run->kernels->silu(y + r * w->outputs, columns < left ? columns : left);
       first = here;
     }
     if (end <= panels) break;
@@ -125,14 +123,14 @@ static void product_chunk(void *context, uint32_t chunk, uint32_t worker) {
   }
 }
 
-static void run_products(const cw_run *run, uint32_t rows, cw_input x, const cw_product *products, uint32_t count, int add, int silu) {
+static void run_products(const cw_run *run, uint32_t rows, cw_input x, const cw_product *products, uint32_t count, int add) {
   uint32_t panels = 0;
   double operations = 0;
   for (uint32_t i = 0; i < count; i++) {
     panels += cw_matrix_panels(products[i].w);
     operations += (double)rows * products[i].w->outputs * products[i].w->depth;
   }
-  product_job job = {.run = run, .x = x, .products = products, .count = count, .add = add, .silu = silu};
+  product_job job = {.run = run, .x = x, .products = products, .count = count, .add = add};
   job.split = cw_split_work(run, rows, panels, 4);
   cw_ahead ahead = {.count = 0};
   if (rows <= CW_FEW_ROWS) {
@@ -144,19 +142,14 @@ static void run_products(const cw_run *run, uint32_t rows, cw_input x, const cw_
 }
 
 void cw_products(const cw_run *run, uint32_t rows, const float *x, const cw_product *products, uint32_t count, int add) {
-  run_products(run, rows, cw_input_quantised(run, rows, x, products[0].w->depth, products, count), products, count, add, 0);
+  run_products(run, rows, cw_input_quantised(run, rows, x, products[0].w->depth, products, count), products, count, add);
 }
 
 void cw_products_q8(const cw_run *run, uint32_t rows, const cw_q8_rows *x, const cw_product *products, uint32_t count, int add) {
-  run_products(run, rows, (cw_input){.q8 = *x}, products, count, add, 0);
+  run_products(run, rows, (cw_input){.q8 = *x}, products, count, add);
 }
 
 void cw_matmul(const cw_run *run, uint32_t rows, const float *x, const cw_matrix *w, float *y, int add) {
   cw_product product = {.w = w, .y = y};
   cw_products(run, rows, x, &product, 1, add);
-}
-
-void cw_matmul_silu(const cw_run *run, uint32_t rows, const float *x, const cw_matrix *w, float *y) {
-  cw_product product = {.w = w, .y = y};
-  run_products(run, rows, cw_input_quantised(run, rows, x, w->depth, &product, 1), &product, 1, 0, 1);
 }

@@ -63,16 +63,12 @@ typedef struct {
 /* Up to three products of the same dense rows, shared out together; x may not be a y. */
 void cw_products(const cw_run *run, uint32_t rows, const float *x, const cw_product *products, uint32_t count, int add);
 void cw_matmul(const cw_run *run, uint32_t rows, const float *x, const cw_matrix *w, float *y, int add);
-/* y = silu(x w^T), dense; each piece is activated while it is in cache. */
-void cw_matmul_silu(const cw_run *run, uint32_t rows, const float *x, const cw_matrix *w, float *y);
 /* Products of rows that are quantised already, with quantised matrices. */
 void cw_products_q8(const cw_run *run, uint32_t rows, const cw_q8_rows *x, const cw_product *products, uint32_t count, int add);
 /* y += (silu(x w_gate) * (x w_up)) w_down; `wide` is room for [rows, mlp] floats, used with float32 matrices. */
 void cw_swiglu(const cw_run *run, uint32_t rows, const float *x, const cw_matrix *w_gate, const cw_matrix *w_up, const cw_matrix *w_down,
                float *wide, float *y);
-/* y += gelu(x w1) w2, likewise. */
-void cw_gelu_mlp(const cw_run *run, uint32_t rows, const float *x, const cw_matrix *w1, const cw_matrix *w2, float *wide, float *y);
-/* Floats of scratch that a worker needs for these two. */
+/* Floats of scratch that a worker needs for it. */
 size_t cw_mlp_scratch(void);
 /* One row of a matrix, as floats: out[depth]. */
 void cw_matrix_row(const cw_matrix *matrix, uint32_t row, float *out);
