@@ -9,8 +9,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "kernels/kernels.h"
-
 enum { CW_PEAK_CHAINS = 12 };
 
 #define CW_PEAK_ALL(step) \
