@@ -233,7 +233,7 @@ class Bench:
                 session.close()
 
     def restored(self, folder: Path) -> Iterator[Figure]:
-        """A text whose states are in the cache on disk, from opening the session to the logits of its last token."""
+        """A text whose states are in the cache on disk, and one token more: from opening the session to its logits."""
         count = max(self.contexts)
         self._say(f"{self.label}: states of {count} tokens from the cache")
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -241,8 +241,8 @@ class Bench:
 
             def run(hot: bool = True) -> float:
                 start = time.perf_counter()
-                with self._session(self.plan.threads, count) as session:
-                    use = feed_prompt(session, self.ids[:count], (), cache, self.model.fingerprint)
+                with self._session(self.plan.threads, count + 1) as session:
+                    use = feed_prompt(session, self.ids[: count + 1], (), cache, self.model.fingerprint)
                     session.logits()
                     elapsed = time.perf_counter() - start
                 if hot and not use.restored_tokens:
