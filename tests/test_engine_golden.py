@@ -45,7 +45,8 @@ def compare_quantised(name: str, got: np.ndarray, want: torch.Tensor, most: floa
     reference = want.detach().double().numpy().reshape(-1, want.shape[-1])
     assert got.shape == reference.shape, f"{name}: {got.shape}, torch {reference.shape}"
     error = np.linalg.norm(got - reference, axis=1) / (np.linalg.norm(reference, axis=1) + 1e-3)
-    assert error.max() <= most and np.median(error) <= middle, f"{name}: rows off by {error.max():.3f} at most, {np.median(error):.3f} in the median"
+    distance = f"{name}: rows off by {error.max():.3f} at most, {np.median(error):.3f} in the median"
+    assert error.max() <= most and np.median(error) <= middle, distance
 
 
 def arithmetic(quant: str) -> contextlib.AbstractContextManager[None]:
@@ -105,7 +106,7 @@ def test_pictures_layer_by_layer(case: str, tmp_path) -> None:
 
 @pytest.mark.parametrize("quant", ["q8", "q4"])
 def test_each_layer_alone(quant: str, tmp_path) -> None:
-    """Layers of a quantised pack on the engine's own inputs: half of the rows agree to float rounding, as no number was rounded otherwise."""
+    """Layers of a quantised pack on the engine's own inputs: half of the rows agree to float rounding, as nothing was rounded otherwise."""
     model = random_model(WHOLE)
     ids = text(WHOLE, 200)
     with binding.Model(write_pack(model, WHOLE, quant, tmp_path / "model.cwm")) as pack, binding.Session(pack, 256, max_tiles=1) as session:

@@ -55,7 +55,8 @@ INLINE void one_row(const size_t PANELS, const cw_q8_rows *x, const cw_q_panels 
 #pragma GCC unroll 4
     for (size_t p = 0; p < PANELS; p++) dots[p] = _mm512_setzero_si512();
     for (size_t s = g * (CW_GROUP / CW_SUB); s < end; s++)
-      add_sub(PANELS, weights + s * SUB_BYTES, stride, ahead, multipliers + s * CW_PANEL, subs * CW_PANEL, x->q + g * x->stride * CW_GROUP + s * CW_SUB % CW_GROUP, x->sums[s * x->stride],
+      add_sub(PANELS, weights + s * SUB_BYTES, stride, ahead, multipliers + s * CW_PANEL, subs * CW_PANEL,
+              x->q + g * x->stride * CW_GROUP + s * CW_SUB % CW_GROUP, x->sums[s * x->stride],
               dots);
 #pragma GCC unroll 4
     for (size_t p = 0; p < PANELS; p++) {
