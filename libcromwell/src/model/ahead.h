@@ -6,7 +6,7 @@
 #include "model/weights.h"
 #include "pool.h"
 
-enum { CW_FOLLOWERS = 512 /* a power of two, above twice the jobs of a step for usual models; with more, some go unknown */ };
+enum { CW_FOLLOWERS = 512 /* above twice the jobs of a step for usual models; with more, some go unknown */ };
 
 typedef struct {
   struct {

@@ -23,10 +23,13 @@ static cw_status map_file(const char *path, const uint8_t **bytes, size_t *size,
     result = cw_fault_set(fault, CW_E_IO, "not a regular file");
   } else if (status.st_size > 0) {
     void *map = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, file, 0);
-    if (map == MAP_FAILED)
+    if (map == MAP_FAILED) {
       result = cw_fault_set(fault, CW_E_IO, "%s", strerror(errno));
-    else
+    } else {
+      /* Read from disk like this, the file lies in large pages, for as long as it stays in memory. */
+      (void)madvise(map, (size_t)status.st_size, MADV_HUGEPAGE);
       *bytes = map;
+    }
   }
   *size = result == CW_OK ? (size_t)status.st_size : 0;
   close(file);
