@@ -154,6 +154,15 @@ def test_show_prints_readable_documents(place, shard, capsys):
     assert text.count("<EDIT_START>") == 2 and "rename" in text
 
 
+def test_every_command_of_the_table_is_there_and_documented(capsys):
+    text = (Path(__file__).parents[1] / "docs/data.md").read_text()
+    for name in command.COMMANDS:
+        with pytest.raises(SystemExit) as stop:
+            command.main([name, "--help"])
+        assert stop.value.code == 0 and f"python -m training.data {name} " in text, name
+    assert command.main([]) == 2 and "commands:" in capsys.readouterr().out
+
+
 def test_pictures_show_their_code():
     """A picture has ink, keeps inside its tile, and depends on its code."""
     code = b"def f(x):\n    return x + 1\n"
@@ -212,7 +221,7 @@ def test_fetch_keeps_bytes_and_resumes(tmp_path):
 
 
 def test_the_shipped_manifest_is_sound():
-    rows = fetch.read_manifest(command.MANIFEST)
+    rows = fetch.read_manifest(fetch.MANIFEST)
     assert {row.name for row in rows if row.split == "heldout"} == fetch.HELD_OUT
     assert all(fetch.is_permissive(row.licence) and len(row.sha256) == 64 for row in rows)
     assert len({row.name for row in rows}) == len(rows) > 30

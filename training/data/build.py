@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import multiprocessing
@@ -14,7 +15,7 @@ from typing import Iterator, NamedTuple
 from training import tokenizer
 
 from . import documents, edits, names, pictures, shards, source
-from .fetch import DataError, read_manifest
+from .fetch import MANIFEST, DataError, read_manifest
 from .statements import KINDS
 
 CHUNK_FILES = 32
@@ -197,3 +198,40 @@ def build_heldout(src: Path, manifest: Path, out: Path, count_per_kind: int, see
     temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     os.replace(temporary, out)
     return dict(Counter(row["kind"] for row in rows))
+
+
+def edits_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--src", type=Path, required=True, metavar="DIR", help="the src folder of a fetch")
+    parser.add_argument("--manifest", type=Path, default=MANIFEST, metavar="FILE")
+    parser.add_argument("--split", choices=("train", "heldout"), default="train")
+    parser.add_argument("--tokenizer", type=Path, required=True, metavar="FILE", help="tokenizer.bin or the folder that holds it")
+    parser.add_argument("--out", type=Path, required=True, metavar="SHARD")
+    parser.add_argument("--count", type=int, required=True, metavar="N", help="edits")
+    parser.add_argument("--plain", type=int, metavar="N", help="plain and fill-in-the-middle documents (default: a sixth of --count)")
+    parser.add_argument("--pictures", type=int, default=0, metavar="N", help="pictures of code")
+    parser.add_argument("--seed", type=int, default=1, metavar="S")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, metavar="N")
+
+
+def edits_command(arguments: argparse.Namespace) -> None:
+    counts = {
+        "edits": arguments.count,
+        "plain": arguments.count // 6 if arguments.plain is None else arguments.plain,
+        "pictures": arguments.pictures,
+    }
+    path = arguments.tokenizer / "tokenizer.bin" if arguments.tokenizer.is_dir() else arguments.tokenizer
+    options = (arguments.split, path, arguments.out, counts, arguments.seed, arguments.processes)
+    index = build_shard(arguments.src, arguments.manifest, *options)
+    print(json.dumps(index, indent=1))
+
+
+def heldout_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--src", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--manifest", type=Path, default=MANIFEST, metavar="FILE")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--count-per-kind", type=int, default=200, metavar="N")
+    parser.add_argument("--seed", type=int, default=1, metavar="S")
+
+
+def heldout_command(arguments: argparse.Namespace) -> None:
+    print(json.dumps(build_heldout(arguments.src, arguments.manifest, arguments.out, arguments.count_per_kind, arguments.seed)))

@@ -4,6 +4,7 @@ The manifest pins every wheel by name, version and sha256, and records its licen
 
 from __future__ import annotations
 
+import argparse
 import email
 import email.message
 import email.parser
@@ -17,6 +18,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
+
+MANIFEST = Path(__file__).with_name("manifest.json")
 
 HELD_OUT = frozenset(("click", "django", "flask", "httpx", "keras", "requests", "rich", "sqlalchemy", "typer"))
 """Packages that no training document may come from; evaluation edits come from these alone."""
@@ -162,3 +165,26 @@ def fetch(manifest: Path, out: Path, split: str | None = None) -> list[str]:
         else:
             lines.append(f"{row.name} {row.version}: {unpack(path, folder)} files")
     return lines
+
+
+def manifest_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--wheels", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--out", type=Path, default=MANIFEST, metavar="FILE")
+
+
+def manifest_command(arguments: argparse.Namespace) -> None:
+    rows, refused = write_manifest(arguments.wheels, arguments.out)
+    for line in refused:
+        print(f"left out: {line}", file=sys.stderr)
+    print(f"{arguments.out}: {len(rows)} packages, {sum(row.split == 'heldout' for row in rows)} of them held out")
+
+
+def fetch_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--manifest", type=Path, default=MANIFEST, metavar="FILE")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="wheels go to DIR/wheels, files to DIR/src/NAME")
+    parser.add_argument("--split", choices=("train", "heldout"), help="only the packages of this split")
+
+
+def fetch_command(arguments: argparse.Namespace) -> None:
+    for line in fetch(arguments.manifest, arguments.out, arguments.split):
+        print(line)

@@ -5,6 +5,7 @@ edit from the latter. Works on edits that keep the number of lines; others are l
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from random import Random
 from cromwell.contract import prompt
 from training import tokenizer
 
+from .fetch import DataError
 from .shards import Writer, open_shard
 
 LINES = (1, 1, 1, 2, 3)  # of a region, drawn
@@ -77,3 +79,20 @@ def narrow_lines(source: Path, out: Path, seed: int) -> int:
                 stream.write(json.dumps(example | shown | {"new_region": edit[1].decode()}) + "\n")
                 count += 1
     return count
+
+
+def narrow_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, metavar="SHARD|FILE.jsonl")
+    parser.add_argument("--tokenizer", type=Path, metavar="FILE", help="for a shard: tokenizer.bin or the folder that holds it")
+    parser.add_argument("--out", type=Path, required=True, metavar="SHARD|FILE.jsonl")
+    parser.add_argument("--seed", type=int, default=1, metavar="S")
+
+
+def narrow_command(arguments: argparse.Namespace) -> None:
+    if arguments.source.is_dir():
+        if arguments.tokenizer is None:
+            raise DataError(f"{arguments.source}: a shard needs --tokenizer")
+        index = narrow_shard(arguments.source, arguments.tokenizer, arguments.out, arguments.seed)
+        print(f"{arguments.out}: {index['documents']} documents, {index['tokens']} tokens")
+    else:
+        print(f"{arguments.out}: {narrow_lines(arguments.source, arguments.out, arguments.seed)} edits")
