@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from training.data import edits, instructions, kinds, names, scope, source, splice, statements
+from training.data import edits, instructions, kinds, names, registry, scope, source, splice
 from training.data.view import View
 
 LIBRARY = Path(ast.__file__).parent
@@ -55,7 +55,7 @@ def examples(library) -> list[tuple[edits.Example, source.SourceFile]]:
     """COUNT edits of every kind."""
     files, pools = library
     rng, made = Random(5), []
-    for kind in statements.KINDS:
+    for kind in registry.KINDS:
         count = 0
         for _ in range(4000):
             file = rng.choice(files)
@@ -250,7 +250,7 @@ def test_templates_fit_their_slots():
     slots = dict.fromkeys(
         ("old", "new", "role", "func", "label", "call", "what", "stmt", "base", "full", "full_new", "module", "many"), "name"
     )
-    for kind, variants in instructions.TEMPLATES.items():
+    for kind, variants in registry.TEMPLATES.items():
         for variant in variants:
             assert not set(instructions.choices(kind, variant, True)) & set(instructions.choices(kind, variant, False))
             for seed in range(60):

@@ -16,7 +16,7 @@ from training import tokenizer
 
 from . import documents, edits, names, pictures, shards, source
 from .fetch import MANIFEST, DataError, read_manifest
-from .statements import KINDS
+from .registry import KINDS
 
 CHUNK_FILES = 32
 POOL_FILES = 1500

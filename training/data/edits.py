@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from random import Random
 from typing import Iterator, NamedTuple
 
@@ -10,16 +9,14 @@ from cromwell.contract.prompt import Target
 
 from . import instructions, source
 from .names import Pools
+from .registry import KINDS
 from .splice import Splice, same_tree, splice
-from .statements import KINDS
 from .view import Draft, View
 
 MAX_REGION_LINES = 40
 MAX_AROUND_LINES = 6
 EDITED_FILE_BYTES = 2500  # one edit is drawn for so many bytes of a file
 MAX_EDITS_PER_FILE = 12
-HINTS = {"change_default": re.compile(rb"\bdef \w.*=|^ +\w+(: [^=]+)?=.*[,)]"), "add_import": re.compile(rb"^ *(import|from) \w")}
-"""For the rare kinds: a line that a unit must hold to be worth trying."""
 
 
 class Example(NamedTuple):
@@ -87,7 +84,7 @@ def make(file: source.SourceFile, unit: source.Unit, kind: str, pools: Pools, rn
     view = View(unit, first, last)
     if not view.region.strip():
         return None
-    draft = KINDS[kind][0](view, rng, pools)
+    draft = KINDS[kind].make(view, rng, pools)
     if draft is None:
         return None
     region = new_region(view, draft)
@@ -107,7 +104,9 @@ class Balance:
 
     def draw(self, rng: Random) -> str:
         """A kind; those behind their share come more often."""
-        weights = [share * min(4.0, max(0.1, share / 100 * self.total / (self.made[kind] + 1))) for kind, (_, share) in KINDS.items()]
+        weights = [
+            row.share * min(4.0, max(0.1, row.share / 100 * self.total / (self.made[kind] + 1))) for kind, row in KINDS.items()
+        ]
         return rng.choices(list(KINDS), weights)[0]
 
     def count(self, kind: str) -> None:
@@ -129,7 +128,8 @@ def usable_units(file: source.SourceFile, rng: Random, leaked: frozenset[bytes])
 
 def fitting(found: list[source.Unit], kind: str) -> list[source.Unit]:
     """The units in which an edit of `kind` is worth a try."""
-    return [unit for unit in found if any(map(HINTS[kind].search, unit.lines))] if kind in HINTS else found
+    hint = KINDS[kind].hint
+    return [unit for unit in found if hint.search(b"".join(unit.lines))] if hint else found
 
 
 def draw(file: source.SourceFile, found: list[source.Unit], pools: Pools, balance: Balance, rng: Random) -> Iterator[Example]:

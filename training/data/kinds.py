@@ -346,3 +346,40 @@ def _new_callee(rng: Random, old: str, pools: Pools, taken: set[str]) -> str:
     if choice < 0.8:
         return names.new_name(rng, last, pool, pools, taken)
     return names.pick(rng, pools.callees)
+
+
+def absent_rename(view: View, rng: Random, pools: Pools) -> tuple[str, dict[str, str]] | None:
+    """A rename of a name that the unit does not hold."""
+    name, new = names.pick(rng, pools.variables), names.pick(rng, pools.variables)
+    if name in view.taken or name == new:
+        return None
+    return "plain", {"old": name, "new": new, "role": rng.choice(("variable", "parameter", "name")), "func": ""}
+
+
+def absent_constant(view: View, rng: Random, pools: Pools) -> tuple[str, dict[str, str]] | None:
+    """A new value for a label that the unit does not hold."""
+    name = names.pick(rng, pools.variables)
+    if name in view.taken:
+        return None
+    slots = {"label": name, "old": str(rng.randrange(100)), "new": names.new_number(rng, rng.randrange(100)), "call": ""}
+    return rng.choice(("label", "label", "from_to")), slots
+
+
+def absent_call(view: View, rng: Random, pools: Pools) -> tuple[str, dict[str, str]] | None:
+    """Another function for one that the unit does not name."""
+    name, new = names.pick(rng, pools.callees), names.pick(rng, pools.callees)
+    if set(name.split(".")) & view.taken or name == new:
+        return None
+    return "call", {"old": name, "new": new, "many": rng.choice(("", "s"))}
+
+
+KINDS = {
+    "rename": (rename, 35, None),
+    "change_constant": (change_constant, 20, None),
+    "change_default": (change_default, 10, re.compile(rb"\bdef \w.*=|^ +\w+(?:: [^=]+)?=.*[,)]", re.M)),
+    "replace_call": (replace_call, 20, None),
+    "rename_attribute": (rename_attribute, 4, None),
+}
+"""name -> (function, weight, hint), see registry.py."""
+
+ABSENT = {"rename": absent_rename, "change_constant": absent_constant, "replace_call": absent_call}

@@ -1,12 +1,13 @@
-"""The edits of whole statements: remove_statement, insert_statement, add_import; and the edit that changes nothing."""
+"""The edits of whole statements: remove_statement, insert_statement, add_import."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from random import Random
 
-from . import kinds, names
+from . import names
 from .names import Pools, dotted
 from .splice import Change, Splice
 from .view import Draft, View
@@ -214,32 +215,9 @@ def add_import(view: View, rng: Random, pools: Pools) -> Draft | None:
     return Draft("add_import", "after" if after else "before", {"stmt": new, "what": text}, splices, {id(statement): change})
 
 
-def nothing(view: View, rng: Random, pools: Pools) -> Draft | None:
-    """An instruction about something that the region does not hold: the region stays as it is."""
-    shape = rng.choice(("rename", "rename", "change_constant", "replace_call"))
-    old = {"rename": pools.variables, "change_constant": pools.variables, "replace_call": pools.callees}[shape]
-    name, new = names.pick(rng, old), names.pick(rng, old)
-    if set(name.split(".")) & view.taken or name == new:
-        return None
-    if shape == "rename":
-        return Draft(
-            "nothing", "rename", {"old": name, "new": new, "role": rng.choice(("variable", "parameter", "name")), "func": ""}, [], {}
-        )
-    if shape == "replace_call":
-        return Draft("nothing", "replace_call", {"old": name, "new": new, "many": rng.choice(("", "s"))}, [], {})
-    value = names.new_number(rng, rng.randrange(100))
-    return Draft("nothing", "change_constant", {"label": name, "old": str(rng.randrange(100)), "new": value, "call": ""}, [], {})
-
-
 KINDS = {
-    "rename": (kinds.rename, 35),
-    "change_constant": (kinds.change_constant, 20),
-    "change_default": (kinds.change_default, 10),
-    "replace_call": (kinds.replace_call, 20),
-    "rename_attribute": (kinds.rename_attribute, 4),
-    "remove_statement": (remove_statement, 4),
-    "insert_statement": (insert_statement, 4),
-    "add_import": (add_import, 1),
-    "nothing": (nothing, 2),
+    "remove_statement": (remove_statement, 4, None),
+    "insert_statement": (insert_statement, 4, None),
+    "add_import": (add_import, 1, re.compile(rb"^ *(?:import|from) \w", re.M)),
 }
-"""Every kind of edit: what makes one, and its share of the training edits in percent."""
+"""name -> (function, weight, hint), see registry.py."""
