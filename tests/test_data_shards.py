@@ -14,7 +14,7 @@ import pytest
 from cromwell.contract import prompt
 from training import tokenizer
 from training.data import __main__ as command
-from training.data import build, fetch, pictures, shards, source
+from training.data import build, fetch, pictures, pictures_tiles, shards, source
 
 LIBRARY = Path(ast.__file__).parent
 TRAIN_FILES = ("argparse.py", "textwrap.py", "shlex.py", "configparser.py", "json/decoder.py", "csv.py", "gettext.py", "bdb.py")
@@ -119,9 +119,11 @@ def damaged(shard: Path, target: Path, name: str, change) -> Path:
         ("tokens.npy", lambda data: data[:-10], "tokens.npy: unreadable"),
         ("tokens.npy", lambda data: data[:200] + bytes((data[200] ^ 1,)) + data[201:], "tokens.npy: digest differs"),
         ("docs.npy", lambda data: b"not an array", "docs.npy: unreadable"),
+        ("tiles.bin", lambda data: data[:-1], "tiles.bin: .* bytes, tile_ends.npy says"),
+        ("tiles.bin", lambda data: data[:9] + bytes((data[9] ^ 1,)) + data[10:], "tiles.bin: digest differs"),
         ("kinds.npy", lambda data: data.replace(b"|u1", b"|i1"), "kinds.npy: holds int8"),
         ("index.json", lambda data: data[:100], "index.json: not a shard index"),
-        ("index.json", lambda data: data.replace(b'"format": 1', b'"format": 9'), "shard format 9"),
+        ("index.json", lambda data: data.replace(b'"format": 2', b'"format": 9'), "shard format 9"),
         ("index.json", lambda data: b"[]", "index.json: not a shard index"),
     ],
 )
@@ -167,9 +169,9 @@ def test_pictures_show_their_code():
     """A picture has ink, keeps inside its tile, and depends on its code."""
     code = b"def f(x):\n    return x + 1\n"
     tiles = [pictures.render(text, Random(4)) for text in (code, code, code.replace(b"1", b"2"))]
-    assert all(tile is not None and len(tile) == 256 * 256 * 3 for tile in tiles)
+    assert all(tile is not None and (tile.rows, tile.cols) == (1, 1) for tile in tiles)
     assert tiles[0] == tiles[1] != tiles[2]
-    assert len(set(np.frombuffer(tiles[0], np.uint8).reshape(-1, 3).sum(axis=1).tolist())) > 3
+    assert len(set(pictures_tiles.join(tiles[0]).reshape(-1, 3).sum(axis=1).tolist())) > 3
     assert pictures.render(b"x = " + b"1 + " * 40 + b"1\n", Random(4)) is None
 
 

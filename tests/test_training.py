@@ -18,6 +18,7 @@ import torch.nn.functional as F  # noqa: E402, N812
 from training import checkpoint as checkpoints  # noqa: E402
 from training import config as configs  # noqa: E402
 from training.batches import IMAGE_TOKEN, DataError, Documents  # noqa: E402
+from training.data.pictures_tiles import cut  # noqa: E402
 from training.losses import CHUNK, STEP_WEIGHTS, collapse_figures, jepa_loss, token_loss  # noqa: E402
 from training.model.model import Model  # noqa: E402
 from training.optimizer import MuonAdamW, OptimizerSettings, orthogonalise  # noqa: E402
@@ -54,7 +55,10 @@ def folder(tmp_path_factory) -> Path:
     numpy.save(path / "docs.npy", numpy.array(docs, dtype=numpy.int64))
     numpy.save(path / "kinds.npy", numpy.arange(80, dtype=numpy.uint8) % 2)
     numpy.save(path / "tile_of.npy", numpy.array(tile_of, dtype=numpy.int64))
-    numpy.save(path / "tiles.npy", chance.integers(0, 256, (4, 256, 256, 3), dtype=numpy.uint8))
+    frames = [cut(chance.integers(0, 256, (256, 256, 3), dtype=numpy.uint8)).frames[0] for _ in range(4)]
+    numpy.save(path / "grids.npy", numpy.array([[number < 4] * 2 for number in range(80)], dtype=numpy.uint8))
+    numpy.save(path / "tile_ends.npy", numpy.cumsum([len(frame) for frame in frames]))
+    (path / "tiles.bin").write_bytes(b"".join(frames))
     (path / "index.json").write_text(json.dumps({"kinds": ["even", "odd"]}))
     return path
 

@@ -14,7 +14,8 @@ import numpy
 import torch
 from torch import Tensor
 
-from training.config import TILE_SIZE
+from training.data import fetch
+from training.data.pictures_tiles import Tiles
 from training.model.model import Image
 
 IMAGE_TOKEN = 13  # "<IMAGE>" in contract/prompt.py's SPECIAL_TOKENS
@@ -51,8 +52,10 @@ class Documents:
             self.index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
             tile_of = folder / "tile_of.npy"
             self.tile_of = numpy.load(tile_of) if tile_of.exists() else numpy.full(len(docs), -1)
-            self.tiles = numpy.load(folder / "tiles.npy", mmap_mode="r") if (self.tile_of >= 0).any() else None
-        except (OSError, ValueError) as error:
+            shown = (self.tile_of >= 0).any()
+            self.grids = numpy.load(folder / "grids.npy").astype(numpy.int64) if shown else numpy.zeros((len(docs), 2), numpy.int64)
+            self.tiles = Tiles(folder) if shown else None
+        except (OSError, ValueError, fetch.DataError) as error:
             raise DataError(f"{folder}: {error}") from error
         self.kinds = kinds
         self.start, self.scored, self.end = docs.T.copy()
@@ -73,8 +76,8 @@ class Documents:
         order = chance.permutation(self.usable)
         pictures = self.tile_of[order] >= 0
         batches = []
-        for part, extra in ((order[~pictures], 0), (order[pictures], 256)):
-            sizes = -(-(self.end - self.start)[part] // ROUND) * ROUND + extra
+        for part in (order[~pictures], order[pictures]):
+            sizes = -(-(self.end - self.start)[part] // ROUND) * ROUND + 256 * self.grids[part].prod(axis=1)
             pool = max(1, int(POOL * batch_tokens / max(1.0, sizes.mean()))) if len(part) else 1
             for first in range(0, len(part), pool):
                 members, padded = part[first : first + pool], sizes[first : first + pool]
@@ -102,8 +105,12 @@ class Documents:
                 spots = numpy.flatnonzero(ids[row, :length] == IMAGE_TOKEN)
                 if len(spots) != 1:
                     raise DataError(f"document {m} has a picture and {len(spots)} <IMAGE> tokens")
-                tile = torch.from_numpy(numpy.array(self.tiles[self.tile_of[m]])).view(1, TILE_SIZE, TILE_SIZE, 3)
-                images.append(Image(row, int(spots[0]), tile, 1, 1))
+                rows, cols = (int(side) for side in self.grids[m])
+                try:
+                    tiles = torch.from_numpy(self.tiles.picture(int(self.tile_of[m]), rows, cols))
+                except fetch.DataError as error:
+                    raise DataError(str(error)) from error
+                images.append(Image(row, int(spots[0]), tiles, rows, cols))
         return Batch(
             torch.from_numpy(ids),
             torch.tensor(lengths),

@@ -16,6 +16,7 @@ from training import tokenizer
 
 from . import documents, edits, names, pictures, shards, source
 from .fetch import MANIFEST, DataError, read_manifest
+from .pictures_tiles import Picture
 from .registry import KINDS
 
 CHUNK_FILES = 32
@@ -47,7 +48,7 @@ class Made(NamedTuple):
 
     document: documents.Document
     region: bytes  # digest of the region, for counting copies; empty where copies do no harm
-    tile: bytes | None
+    picture: Picture | None
 
 
 def packages(manifest: Path, split: str) -> list[str]:
@@ -99,12 +100,12 @@ def _work(job: tuple[int, list[tuple[str, str]]]) -> list[Made]:
 def _picture(file: source.SourceFile, found: list[source.Unit], rng: Random) -> list[Made]:
     for _ in range(8):
         code = pictures.snippet(rng.choice(found), rng)
-        tile = pictures.render(code, rng) if code else None
-        if tile:
+        picture = pictures.render(code, rng) if code else None
+        if picture:
             document = documents.picture_document(
                 code, edits.short_path(file.path, rng), rng.choice(pictures.INSTRUCTIONS).encode(), _encode
             )
-            return [Made(document, b"", tile)]
+            return [Made(document, b"", picture)]
     return []
 
 
@@ -141,13 +142,13 @@ def build_shard(src: Path, manifest: Path, split: str, tokenizer_path: Path, out
     skipped: Counter = Counter()
     with multiprocessing.get_context("fork").Pool(processes) as pool:
         for made in pool.imap(_work, _jobs(files, seed)):
-            for document, region, tile in made:
-                group = "pictures" if tile else "plain" if document.kind in ("plain", "fill") else "edits"
+            for document, region, picture in made:
+                group = "pictures" if picture else "plain" if document.kind in ("plain", "fill") else "edits"
                 seen[region] += bool(region)
                 if left[group] <= 0 or seen[region] > MAX_SAME_REGION:
                     skipped["enough" if left[group] <= 0 else "copied region"] += 1
                     continue
-                writer.add(document.ids, document.loss_start, document.kind, tile)
+                writer.add(document.ids, document.loss_start, document.kind, picture)
                 left[group] -= 1
             if left["edits"] <= 0:
                 break

@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 from random import Random
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from pygments import lex
 from pygments.lexers import PythonLexer
 from pygments.styles import get_style_by_name
 
 from . import source
+from .pictures_tiles import SIDE, Picture, cut
 
-SIDE = 256
 MAX_LINES, MAX_COLUMNS = 6, 36
 FONTS = ("DejaVuSansMono.ttf", "DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf", "")
 """Fonts asked for by name, where the system has them; "" is the one inside PIL."""
@@ -79,8 +80,8 @@ def snippet(unit: source.Unit, rng: Random) -> bytes | None:
     return text.encode()
 
 
-def render(code: bytes, rng: Random) -> bytes | None:
-    """The RGB bytes [256, 256, 3] of `code` drawn with a random font, size, style and margin; None when it does not fit."""
+def render(code: bytes, rng: Random) -> Picture | None:
+    """A picture of one tile: `code` drawn with a random font, size, style and margin; None when it does not fit."""
     style = get_style_by_name(rng.choice(STYLES))
     face = font(rng.choice(FONTS), rng.choice(SIZES))
     left, top = rng.randint(2, 12), rng.randint(2, 16)
@@ -107,7 +108,7 @@ def render(code: bytes, rng: Random) -> bytes | None:
                 x, y = float(left), y + height
             draw.text((x, y), part, fill=colour, font=face)
             x += face.getlength(part)
-    return picture.tobytes()
+    return cut(np.asarray(picture))
 
 
 def _is_dark(colour: str) -> bool:

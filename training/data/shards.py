@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from .fetch import DataError, sha256_of
+from .pictures_tiles import EACH_WAY, Picture, Tiles
 
-FORMAT = 1
-TILE = (256, 256, 3)
+FORMAT = 2
 _HEADER_BYTES = 128
-_FILES = ("tokens.npy", "docs.npy", "kinds.npy", "tiles.npy", "tile_of.npy")
+_ARRAYS = ("tokens.npy", "docs.npy", "kinds.npy", "tile_of.npy", "grids.npy", "tile_ends.npy")
+_FILES = (*_ARRAYS, "tiles.bin")
 
 
 class Shard(NamedTuple):
@@ -28,8 +29,9 @@ class Shard(NamedTuple):
     tokens: np.ndarray  # uint16 [tokens]
     docs: np.ndarray  # int64 [documents, 3]: start, loss_start, end
     kinds: np.ndarray  # uint8 [documents], indices of index["kinds"]
-    tiles: np.ndarray  # uint8 [tiles, 256, 256, 3]
-    tile_of: np.ndarray  # int64 [documents], -1 or an index of tiles
+    tile_of: np.ndarray  # int64 [documents], -1 or the first of the picture's tiles
+    grids: np.ndarray  # uint8 [documents, 2], rows and columns of the picture's tiles, 0 without one
+    tiles: Tiles  # [tiles] of uint8 [256, 256, 3]
 
     def ids(self, document: int) -> np.ndarray:
         """The token ids of one document."""
@@ -70,26 +72,30 @@ class Writer:
             "tokens.npy": ("<u2", ()),
             "docs.npy": ("<i8", (3,)),
             "kinds.npy": ("|u1", ()),
-            "tiles.npy": ("|u1", TILE),
             "tile_of.npy": ("<i8", ()),
+            "grids.npy": ("|u1", (2,)),
+            "tile_ends.npy": ("<i8", ()),
         }
-        self.arrays = {name: _Array(self.temporary / name, *rows[name]) for name in _FILES}
+        self.arrays = {name: _Array(self.temporary / name, *rows[name]) for name in _ARRAYS}
+        self.tiles = (self.temporary / "tiles.bin").open("wb")
         self.counts = dict.fromkeys(kinds, 0)
 
-    def add(self, ids: list[int], loss_start: int, kind: str, tile: bytes | None = None) -> None:
-        """Append one document: the loss is on predicting ids[loss_start:]; `tile` is a picture's 256x256 RGB bytes."""
+    def add(self, ids: list[int], loss_start: int, kind: str, picture: Picture | None = None) -> None:
+        """Append one document: the loss is on predicting ids[loss_start:]."""
         start = self.arrays["tokens.npy"].count
         self.arrays["tokens.npy"].add(array("H", ids).tobytes(), len(ids))
         self.arrays["docs.npy"].add(array("q", (start, start + loss_start, start + len(ids))).tobytes(), 1)
         self.arrays["kinds.npy"].add(bytes((self.kind_names.index(kind),)), 1)
-        self.arrays["tile_of.npy"].add(array("q", (-1 if tile is None else self.arrays["tiles.npy"].count,)).tobytes(), 1)
-        if tile is not None:
-            self.arrays["tiles.npy"].add(tile, 1)
+        self.arrays["tile_of.npy"].add(array("q", (-1 if picture is None else self.arrays["tile_ends.npy"].count,)).tobytes(), 1)
+        self.arrays["grids.npy"].add(bytes((picture.rows, picture.cols) if picture else (0, 0)), 1)
+        for frame in picture.frames if picture else ():
+            self.tiles.write(frame)
+            self.arrays["tile_ends.npy"].add(array("q", (self.tiles.tell(),)).tobytes(), 1)
         self.counts[kind] += 1
 
     def close(self, **facts: object) -> dict:
         """Complete the files, write index.json with `facts` and give the folder its name; returns the index."""
-        for part in self.arrays.values():
+        for part in (*self.arrays.values(), self.tiles):
             part.close()
         index = {
             "format": FORMAT,
@@ -97,7 +103,7 @@ class Writer:
             "counts": self.counts,
             "documents": self.arrays["docs.npy"].count,
             "tokens": self.arrays["tokens.npy"].count,
-            "tiles": self.arrays["tiles.npy"].count,
+            "tiles": self.arrays["tile_ends.npy"].count,
             **facts,
             "sha256": {name: sha256_of(self.temporary / name) for name in _FILES},
         }
@@ -116,8 +122,9 @@ def open_shard(folder: Path, verify: bool = True) -> Shard:
             "tokens.npy": ("uint16", (index["tokens"],)),
             "docs.npy": ("int64", (index["documents"], 3)),
             "kinds.npy": ("uint8", (index["documents"],)),
-            "tiles.npy": ("uint8", (index["tiles"], *TILE)),
             "tile_of.npy": ("int64", (index["documents"],)),
+            "grids.npy": ("uint8", (index["documents"], 2)),
+            "tile_ends.npy": ("int64", (index["tiles"],)),
         }
     except FileNotFoundError as error:
         raise DataError(f"{folder}: no index.json: not a shard, or its writer stopped early") from error
@@ -134,7 +141,9 @@ def open_shard(folder: Path, verify: bool = True) -> Shard:
             raise DataError(f"{folder}/{name}: unreadable ({error})") from error
         if arrays[name].dtype != dtype or arrays[name].shape != shape:
             raise DataError(f"{folder}/{name}: holds {arrays[name].dtype} {arrays[name].shape}, the index says {dtype} {shape}")
-        if verify and sha256_of(folder / name) != declared[name]:
+    tiles = Tiles(folder)
+    for name in _FILES if verify else ():
+        if sha256_of(folder / name) != declared[name]:
             raise DataError(f"{folder}/{name}: digest differs from the index: damaged")
     docs = arrays["docs.npy"]
     if len(docs) and (
@@ -145,9 +154,16 @@ def open_shard(folder: Path, verify: bool = True) -> Shard:
         or (docs[:, 1] >= docs[:, 2]).any()
     ):
         raise DataError(f"{folder}/docs.npy: documents overlap, leave gaps or have no loss")
-    if len(docs) and (arrays["kinds.npy"].max() >= len(index["kinds"]) or arrays["tile_of.npy"].max() >= index["tiles"]):
-        raise DataError(f"{folder}: a document's kind or tile does not exist")
-    return Shard(index, *(arrays[name] for name in _FILES))
+    tile_of, grids = arrays["tile_of.npy"], arrays["grids.npy"].astype(np.int64)
+    shown = tile_of >= 0
+    if len(docs) and (
+        arrays["kinds.npy"].max() >= len(index["kinds"])
+        or (tile_of[shown] + grids[shown].prod(axis=1) > len(tiles)).any()
+        or (grids[shown] == 0).any()
+        or (grids > EACH_WAY).any()
+    ):
+        raise DataError(f"{folder}: a document's kind or picture does not exist")
+    return Shard(index, *(arrays[name] for name in _ARRAYS[:-1]), tiles)
 
 
 def digest(*parts: bytes) -> str:
