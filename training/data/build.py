@@ -193,7 +193,7 @@ def build_heldout(src: Path, manifest: Path, out: Path, count_per_kind: int, see
             wanted[kind] -= 1
             texts = {**example.target._asdict(), "instruction": example.instruction, "new_region": example.new_region}
             row = {key: text.decode() for key, text in texts.items()}
-            rows.append({**row, "kind": kind, "package": package, "template": "unseen" if unseen else "seen"})
+            rows.append({**row, "kind": kind, "variant": example.variant, "package": package, "template": "unseen" if unseen else "seen"})
     rows.sort(key=lambda row: list(KINDS).index(row["kind"]))
     temporary = out.with_name(out.name + ".tmp")
     temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

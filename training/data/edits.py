@@ -27,6 +27,7 @@ class Example(NamedTuple):
     new_region: bytes
     kind: str
     package: str
+    variant: str = ""  # the group of templates that worded it
 
 
 def choose_region(unit: source.Unit, rng: Random) -> tuple[int, int]:
@@ -92,7 +93,8 @@ def make(file: source.SourceFile, unit: source.Unit, kind: str, pools: Pools, rn
         return None
     text = instructions.word(rng, draft.kind, draft.variant, draft.slots, held_out).encode()
     before, after = around(file, unit, first, last, rng)
-    return Example(Target(short_path(file.path, rng), before, view.region, after), text, region, draft.kind, file.package)
+    shown, gold = (region, view.region) if draft.inverse else (view.region, region)
+    return Example(Target(short_path(file.path, rng), before, shown, after), text, gold, draft.kind, file.package, draft.variant)
 
 
 class Balance:

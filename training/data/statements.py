@@ -29,7 +29,7 @@ _SIMPLE = (
 )
 
 
-def _bodies(view: View) -> list[list[ast.stmt]]:
+def bodies(view: View) -> list[list[ast.stmt]]:
     """Every list of statements of the unit."""
     found = [view.unit.tree.body]
     for node in ast.walk(view.unit.tree):
@@ -40,7 +40,7 @@ def _bodies(view: View) -> list[list[ast.stmt]]:
     return found
 
 
-def _alone(view: View, statement: ast.stmt) -> bool:
+def alone(view: View, statement: ast.stmt) -> bool:
     """True when a statement shares its lines with nothing but a comment."""
     before = view.unit.lines[statement.lineno - 1][: statement.col_offset]
     after = view.unit.lines[statement.end_lineno - 1][statement.end_col_offset :].strip()
@@ -51,11 +51,11 @@ def _simple(view: View) -> list[tuple[list[ast.stmt], ast.stmt]]:
     """(body, statement) of the simple statements that stand alone on their lines in the region; docstrings are none."""
     return [
         (body, statement)
-        for body in _bodies(view)
+        for body in bodies(view)
         for statement in body
         if isinstance(statement, _SIMPLE)
         and view.contains(statement)
-        and _alone(view, statement)
+        and alone(view, statement)
         and not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
     ]
 
@@ -81,7 +81,7 @@ def _line(view: View, statement: ast.stmt) -> str:
 def remove_statement(view: View, rng: Random, pools: Pools) -> Draft | None:
     """Delete the lines of one statement: named by its text, by what it calls, by what it sets, or as the only assert, raise or return."""
     simple = [statement for body, statement in _simple(view) if len(body) > 1]
-    every = [node for body in _bodies(view) for node in body]
+    every = [node for body in bodies(view) for node in body]
     callees = Counter(_callee(node) for node in every)
     targets = Counter(_target(node) for node in every)
     forms = Counter(type(node) for node in every)
@@ -127,7 +127,7 @@ def insert_statement(view: View, rng: Random, pools: Pools) -> Draft | None:
     for function in heads:
         has_text = isinstance(function.body[0], ast.Expr) and isinstance(function.body[0].value, ast.Constant)
         first = function.body[0]
-        if view.contains(first) and _alone(view, first) and (not has_text or isinstance(first.value.value, str)):
+        if view.contains(first) and alone(view, first) and (not has_text or isinstance(first.value.value, str)):
             choices += [(first, has_text, "first", function.name)] * 3
     if not choices:
         return None

@@ -19,6 +19,7 @@ class Draft(NamedTuple):
     slots: dict[str, str]
     splices: list[Splice]
     changes: dict[int, Change]
+    inverse: bool = False  # True: what the splices make is shown, the text as it was is the answer
 
 
 class View:
