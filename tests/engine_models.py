@@ -18,7 +18,7 @@ from training.tokenizer import Vocabulary, to_section
 IMAGE = SPECIAL_TOKENS.index("<IMAGE>")
 SMALL: dict[str, Any] = {
     "name": "small", "vocab_size": 300, "max_positions": 1280, "norm_eps": 1e-6, "rope_base": 10000.0,
-    "tie_embeddings": False, "qk_norm": True, "token_shift": True, "logit_softcap": 15.0,
+    "tie_embeddings": False, "qk_norm": True, "token_shift": True, "places": 6, "logit_softcap": 15.0,
     "vision": {"stem_channels": 8, "cnn_channels": 16, "expansion": 2, "hidden": 32, "mlp": 48, "layers": 2, "heads": 2,
                "window": 16, "global_layers": [1], "shuffle": 2, "max_tiles": 4},
     "language": {"hidden": 72, "mlp": 88, "layers": 2, "heads": 4, "kv_heads": 2},
@@ -29,7 +29,7 @@ SMALL: dict[str, Any] = {
 """Every switch on, sizes that do not fill panels or groups, grouped keys."""
 
 TIED: dict[str, Any] = SMALL | {
-    "name": "tied", "tie_embeddings": True, "qk_norm": False, "token_shift": False, "logit_softcap": 0.0,
+    "name": "tied", "tie_embeddings": True, "qk_norm": False, "token_shift": False, "places": 0, "logit_softcap": 0.0,
     "vision": SMALL["vision"] | {"shuffle": 1, "window": 8, "global_layers": []},
     "language": SMALL["language"] | {"hidden": 64},
 }  # fmt: skip
@@ -49,11 +49,16 @@ FORMATS: dict[str, dict[str, Any]] = {"f32": SMALL, "q8": WHOLE, "q4": WHOLE}
 """A configuration to test each format with."""
 
 
-def tokenizer_section(vocab_size: int) -> bytes:
-    """A tokenizer of that many tokens: pairs of bytes as merges."""
+def vocabulary(size: int) -> Vocabulary:
+    """That many tokens: pairs of bytes as merges."""
     first = len(SPECIAL_TOKENS)
-    count = vocab_size - first - 256
-    return to_section(Vocabulary(SPECIAL_TOKENS, tuple((first + i // 256, first + i % 256) for i in range(count))))
+    count = size - first - 256
+    return Vocabulary(SPECIAL_TOKENS, tuple((first + i // 256, first + i % 256) for i in range(count)))
+
+
+def tokenizer_section(vocab_size: int) -> bytes:
+    """The tokenizer of a pack with such a vocabulary."""
+    return to_section(vocabulary(vocab_size))
 
 
 def random_model(config: dict[str, Any], spread: float = 0.05) -> Model:
@@ -64,6 +69,8 @@ def random_model(config: dict[str, Any], spread: float = 0.05) -> Model:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * spread)
+    if model.config.places:
+        model.embed.set_breaks(vocabulary(config["vocab_size"]).token_bytes(), len(SPECIAL_TOKENS))
     return model.eval()
 
 

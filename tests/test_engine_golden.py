@@ -18,6 +18,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from cromwell import binding  # noqa: E402
+from cromwell.contract.prompt import SPECIAL_TOKENS  # noqa: E402
 from tests.engine_models import IMAGE, SMALL, TIED, WHOLE, Trace, random_model, text, tiles, write_pack  # noqa: E402
 from tests.quantised_twin import quantised_arithmetic  # noqa: E402
 from training.model.model import Cache, Image  # noqa: E402
@@ -71,6 +72,8 @@ def test_text_layer_by_layer(case: str, tmp_path) -> None:
     config, quant = CASES[case]
     model = random_model(config)
     ids = text(config, 300)
+    ids[40::70] = [SPECIAL_TOKENS.index("<EDIT>")] * len(ids[40::70])
+    ids[3::9] = [len(SPECIAL_TOKENS) + ord("\n")] * len(ids[3::9])  # lines and columns
     with binding.Model(write_pack(model, config, quant, tmp_path / "model.cwm")) as pack, binding.Session(pack, 512) as session:
         trace = Trace(session)
         session.feed(ids)
@@ -169,7 +172,7 @@ def test_shipped_shapes(name: str, tokens: int, tmp_path) -> None:
         session.feed(ids)
         joint = np.frombuffer(session.joint(0, tokens), np.float32).reshape(tokens, -1)
         logits = np.array(session.logits(), np.float32)[None]
-        assert pack.info.parameter_count == sum(parameter.numel() for parameter in model.parameters())
+        assert pack.info.parameter_count == sum(tensor.numel() for tensor in model.state_dict().values())
     with torch.no_grad(), quantised_arithmetic():
         outputs = model(torch.tensor([ids]))
         compare_quantised("joint", joint, outputs.joint_BTJ)

@@ -23,7 +23,7 @@ def small_config(**changes) -> configs.ModelConfig:
     """A model of a few thousand parameters with every switch on, untied heads and grouped keys."""
     values = {
         "name": "small", "vocab_size": 97, "max_positions": 128, "norm_eps": 1e-6, "rope_base": 10000.0,
-        "tie_embeddings": False, "qk_norm": True, "token_shift": True, "logit_softcap": 15.0,
+        "tie_embeddings": False, "qk_norm": True, "token_shift": True, "places": 6, "logit_softcap": 15.0,
         "vision": {"stem_channels": 8, "cnn_channels": 16, "expansion": 2, "hidden": 32, "mlp": 48, "layers": 2, "heads": 2,
                    "window": 16, "global_layers": [1], "shuffle": 4, "max_tiles": 4},
         "language": {"hidden": 64, "mlp": 80, "layers": 2, "heads": 4, "kv_heads": 2},
@@ -41,6 +41,8 @@ def small_model(**changes) -> Model:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * SPREAD)
+    if model.config.places:
+        model.embed.set_breaks([b"\n" * (i % 7 == 0) for i in range(97)], 5)
     return model.eval()
 
 
@@ -124,15 +126,32 @@ def test_tensor_names_and_shapes_are_those_of_the_page():
 
 
 def test_switches_add_and_remove_their_tensors():
-    tied = Model(small_config(tie_embeddings=True, qk_norm=False, token_shift=False)).state_dict()
-    assert not {"ar.head", "embed.shift", "language.layers.0.q_norm"} & tied.keys()
-    assert {"ar.head", "embed.shift", "language.layers.0.q_norm", "ar.layers.1.k_norm"} <= Model(small_config()).state_dict().keys()
+    tied = Model(small_config(tie_embeddings=True, qk_norm=False, token_shift=False, places=0)).state_dict()
+    absent = {"ar.head", "embed.shift", "embed.line", "embed.column", "embed.breaks", "language.layers.0.q_norm"}
+    assert not absent & tied.keys()
+    present = {"ar.head", "embed.shift", "embed.line", "language.layers.0.q_norm", "ar.layers.1.k_norm"}
+    assert present <= Model(small_config()).state_dict().keys()
+
+
+def test_lines_and_columns_start_over_at_special_tokens():
+    model = small_model(places=3)
+    special, feed, two, plain = 2, 7, 21, 8
+    model.embed.breaks[two] = 2
+    ids = torch.tensor([[plain, plain, feed, plain, special, plain, two, plain, plain, plain, feed, feed]])
+    with torch.no_grad():
+        model.embed.shift.zero_()
+        x, place = model.embed(ids, None)
+        rows = x - model.embed.weight[ids]
+        lines, columns = (0, 0, 1, 1, 0, 0, 2, 2, 2, 2, 2, 2), (0, 1, 0, 1, 0, 1, 0, 1, 2, 2, 0, 0)  # at most 2
+        assert torch.allclose(rows[0], model.embed.line[list(lines)] + model.embed.column[list(columns)], atol=1e-6)
+    assert (place.line_B.tolist(), place.column_B.tolist()) == ([4], [0])
 
 
 @pytest.mark.parametrize(
     "change, told",
     [
         ({"vocab_size": 0}, "vocab_size"),
+        ({"places": -1}, "places"),
         ({"surprise": 1}, "unknown surprise"),
         ({"tie_embeddings": True, "ar": {"hidden": 128, "mlp": 80, "layers": 2, "heads": 4, "kv_heads": 1}}, "tied"),
         ({"language": {"hidden": 64, "mlp": 80, "layers": 2, "heads": 4, "kv_heads": 3}}, "kv_heads"),

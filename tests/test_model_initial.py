@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from training import config as configs  # noqa: E402
-from training.model.initial import can_copy, orthonormal, start_copying  # noqa: E402
+from training.model.initial import can_copy, orthonormal, related, start_copying  # noqa: E402
 from training.model.model import Model  # noqa: E402
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
@@ -20,7 +20,7 @@ def nano() -> Model:
     torch.manual_seed(0)
     model = Model(configs.load(MODELS / "nano.json"))
     assert can_copy(model)
-    start_copying(model)
+    start_copying(model, [b""] * 16384)
     return model.eval()
 
 
@@ -47,6 +47,26 @@ def test_a_replaced_token_does_not_stop_the_copy(nano):
     guess = nano.logits(nano(ids).hidden_BTA[0]).argmax(-1)
     assert guess[60 + 29] == source[30]
     assert (guess[60 + 31 : -1] == source[32:]).float().mean() > 0.9
+
+
+@torch.no_grad()
+def test_the_place_tells_copies_apart(nano):
+    """Three lines that differ in their last token only, of which a copy of the last four tokens could take any."""
+    feed, special = 30, 5
+    nano.embed.breaks.zero_()
+    nano.embed.breaks[feed], nano.embed.breaks[special] = 1, -1
+    same = torch.randint(40, 16384, (7,), generator=torch.Generator().manual_seed(4)).tolist()
+    region = [token for last in (31, 32, 33) for token in (*same, last, feed)]
+    ids = torch.tensor([[special, *region, special, *region]])
+    guess = nano.logits(nano(ids).hidden_BTA[0]).argmax(-1)
+    nano.embed.breaks.zero_()
+    assert guess[len(region) + 2 : -1].tolist() == region[1:]
+
+
+def test_forms_of_a_word():
+    texts = [b""] * 19 + [b"name", b" name", b"(name", b"  name", b"name2", b" other", b"name "]
+    word, form = related(texts)
+    assert (word.tolist(), form.tolist()) == ([19, 19], [20, 21])
 
 
 def test_base_is_left_alone():

@@ -27,7 +27,7 @@ from training.train import Settings, Trainer, TrainingStopped, main, rate_scale 
 ROOT = Path(__file__).resolve().parent.parent
 VALUES = {
     "name": "tiny", "vocab_size": 61, "max_positions": 128, "norm_eps": 1e-6, "rope_base": 10000.0,
-    "tie_embeddings": True, "qk_norm": True, "token_shift": True, "logit_softcap": 15.0,
+    "tie_embeddings": True, "qk_norm": True, "token_shift": True, "places": 0, "logit_softcap": 15.0,
     "vision": {"stem_channels": 8, "cnn_channels": 8, "expansion": 2, "hidden": 16, "mlp": 16, "layers": 1, "heads": 1,
                "window": 16, "global_layers": [0], "shuffle": 8, "max_tiles": 1},
     "language": {"hidden": 32, "mlp": 48, "layers": 1, "heads": 2, "kv_heads": 1},
@@ -298,7 +298,7 @@ def command(folder: Path, out: Path, *more: str, processes: int = 1) -> subproce
     arguments = ["--config", str(config), "--data", str(folder), "--out", str(out), "--threads", "1", *sizes, *more]
     return subprocess.run(
         [sys.executable, *launch, "-m", "training.train", *arguments],
-        capture_output=True, text=True, timeout=240, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=240, env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), *sys.path))},
     )  # fmt: skip
 
 

@@ -121,6 +121,10 @@ def tensors(config: Mapping[str, Any]) -> list[Tensor]:
     """Every tensor that `config` requires, in the order of the pack: the list of libcromwell/src/model/weights.c."""
     language, joint, ar = config["language"]["hidden"], config["fusion"]["hidden"], config["ar"]["hidden"]
     found = [Tensor("embed.weight", (config["vocab_size"], language), True, True)]
+    if config["places"]:
+        found.append(Tensor("embed.breaks", (config["vocab_size"],), False, False))
+        found.append(Tensor("embed.line", (config["places"], language), False, False))
+        found.append(Tensor("embed.column", (config["places"], language), False, False))
     if config["token_shift"]:
         found.append(Tensor("embed.shift", (language,), False, False))
     found += _text_stack("language", config["language"], config["qk_norm"])
@@ -147,7 +151,7 @@ def config_section(config: Mapping[str, Any]) -> bytes:
         vision["stem_channels"], vision["cnn_channels"], vision["expansion"], vision["hidden"], vision["mlp"], vision["layers"],
         vision["heads"], vision["window"], sum(1 << layer for layer in vision["global_layers"]), vision["shuffle"], vision["max_tiles"],
         *stacks["language"], fusion["hidden"], fusion["mlp"], fusion["layers"], fusion["heads"],
-        *stacks["jepa"], config["jepa"]["steps"], *stacks["ar"], 0,
+        *stacks["jepa"], config["jepa"]["steps"], *stacks["ar"], config["places"],
     )  # fmt: skip
 
 

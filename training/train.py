@@ -24,8 +24,10 @@ from typing import Any, NamedTuple
 import numpy
 import torch
 
+from cromwell.contract.prompt import SPECIAL_TOKENS
 from training import checkpoint as checkpoints
 from training import config as configs
+from training import tokenizer
 from training.batches import DataError, Documents
 from training.losses import collapse_figures, jepa_loss, token_loss
 from training.model.initial import can_copy, start_copying
@@ -82,12 +84,17 @@ def rate_scale(settings: Settings, step: int, progress: float) -> float:
 class Trainer:
     """Model, moving average, optimizer, data and their joint progress."""
 
-    def __init__(self, config: configs.ModelConfig, settings: Settings, documents: Documents) -> None:
+    def __init__(self, config: configs.ModelConfig, settings: Settings, documents: Documents, texts: Sequence[bytes] = ()) -> None:
+        """`texts` are the bytes of every token of the vocabulary, which a model with places begins from."""
         torch.manual_seed(settings.seed)
         self.config, self.settings, self.documents = config, settings, documents
         self.model = Model(config)
+        if config.places:
+            if len(texts) != config.vocab_size:
+                raise TrainingStopped(f"{len(texts)} tokens, the model has {config.vocab_size}: give its tokenizer with --tokenizer")
+            self.model.embed.set_breaks(texts, len(SPECIAL_TOKENS))
         if can_copy(self.model):
-            start_copying(self.model)
+            start_copying(self.model, texts)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         rates = OptimizerSettings(matrix_rate=settings.matrix_rate, other_rate=settings.other_rate)
         self.processes = Processes()
@@ -284,6 +291,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__.split("\n\n")[1])
     parser.add_argument("--config", required=True, help="the model, models/NAME.json")
     parser.add_argument("--data", required=True, help="folder of tokenised documents")
+    parser.add_argument("--tokenizer", type=Path, help="tokenizer.bin, for a model with places")
     parser.add_argument("--out", required=True, type=Path, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0: as it likes")
@@ -306,10 +314,11 @@ def main(arguments: list[str] | None = None) -> int:
             raise TrainingStopped("neither --minutes nor --steps: the run would never end")
         if found and not options.resume:
             raise TrainingStopped(f"{options.out} holds a run; go on with --resume, or choose another folder")
-        trainer = Trainer(configs.load(options.config), settings, Documents(options.data, settings.max_tokens))
+        texts = tokenizer.load(options.tokenizer).vocabulary.token_bytes() if options.tokenizer else ()
+        trainer = Trainer(configs.load(options.config), settings, Documents(options.data, settings.max_tokens), texts)
         if found:
             trainer.restore(checkpoints.load(found))
-    except (configs.ConfigError, DataError, TrainingStopped, OSError) as error:
+    except (configs.ConfigError, DataError, TrainingStopped, tokenizer.SectionError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if trainer.processes.rank == 0:

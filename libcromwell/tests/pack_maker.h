@@ -13,7 +13,7 @@ enum { MAKER_SPECIALS = 19, MAKER_IMAGE = 13, MAKER_VOCAB = MAKER_SPECIALS + 256
 
 static const cw_config MAKER_CONFIG = {
     .vocab_size = MAKER_VOCAB, .max_positions = 300, .norm_eps = 1e-6f, .rope_base = 10000, .tie_embeddings = 1, .qk_norm = 1,
-    .token_shift = 1, .logit_softcap = 15,
+    .token_shift = 1, .places = 6, .logit_softcap = 15,
     .vision = {.stem_channels = 8, .cnn_channels = 12, .expansion = 2, .hidden = 16, .mlp = 32, .layers = 2, .heads = 2, .window = 16,
                .global_layers = 2, .shuffle = 4, .max_tiles = 2},
     .language = {.hidden = 64, .mlp = 160, .layers = 1, .heads = 2, .kv_heads = 1},

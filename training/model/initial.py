@@ -5,20 +5,26 @@ single tokens; given it, training starts from copying and learns where to deviat
 frozen. The circuit, for the ORDER last tokens:
 
     embedding         a row is the same values u in even and in odd channels; token_shift adds the previous token's to the odd ones,
-                      so that their difference is the previous token's u
+                      so that their difference is the previous token's u. Rows of lines and columns are points on circles of several
+                      periods: near ones are alike. </EDIT> and <EDIT_END> begin alike, so that a copy of a region ends
     language layer 0  heads that look 1, 2, .. positions back by RoPE alone fetch the u of tokens before the previous one
     text_proj         three codes leave each position: u itself, a sum of u of the last ORDER tokens (`ends`, each through its own
-                      rotation), and the same sum for the ORDER tokens before this one (`follows`)
+                      rotation), and the same sum for the ORDER tokens before this one (`follows`). To the second comes the place of
+                      this token, to the third that of the one before
     in_proj           writes the codes as differences of neighbouring channels: to the head, whose rows have equal neighbours,
                       they are invisible
-    AR layer 0        queries are `ends`, keys `follows`, values u: a position finds where its last tokens stood before, and writes
-                      the token found there in equal neighbours, which the head reads"""
+    AR layer 0        queries are `ends`, keys `follows`, values u: a position finds where its last tokens stood before, best in the
+                      same line near the same column, and writes the token found there in equal neighbours, which the head reads"""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from cromwell.contract.prompt import SPECIAL_TOKENS
 from training.model.model import Model
 
 EMBEDDING_STD = 0.5
@@ -28,7 +34,15 @@ first layers' outputs within a few steps; one of 0.05 is."""
 FINAL_NORM = 0.17  # of ar.norm: logits of what is copied begin near 13 at width 256
 ORDER = 4  # tokens that must agree for a full match
 SHARES = (1.0, 0.8, 0.65, 0.5)  # in a code, of the last token and those before it
-SLOW = 18 / 32  # RoPE pairs from this share on turn by less than a radian within 180 positions (base 10,000): they match tokens
+KEPT = 7 / 8  # of a head's size: directions of u that travel to the AR head
+LINE_RATES = (0.12, 0.4, 1.0, 2.2)  # radians a line
+LINE_SIZE = 1.9  # of the points, where a token's u has about 1 a channel
+COLUMN_RATES = (0.15, 0.7)
+COLUMN_SIZE = 1.5
+PLACE = 2 * (len(LINE_RATES) + len(COLUMN_RATES))  # channels of a place
+END_GAIN = 1.15  # of the row of <EDIT_END> over that of </EDIT>, which it copies
+RELATED = 0.6  # of its word in the row of a token that is a symbol and a word
+SLOW = 14 / 32  # RoPE pairs from this share on turn by less than a radian within 400 positions (base 1,000,000): they match
 FAST = 7 / 32  # pairs up to this share tell neighbouring positions apart: they look back
 BACK_SHARPNESS = 2.5  # of q_norm and k_norm where heads look back
 MATCH_SHARPNESS = 1.5  # of q_norm and k_norm where codes are matched: a full match scores 1.5^2 sqrt(head_dim)
@@ -40,27 +54,42 @@ def can_copy(model: Model) -> bool:
     config = model.config
     language, ar = config.language, config.ar
     kept, code = _sizes(model)
-    fits = kept + 2 * code <= min(config.fusion.hidden, ar.hidden // 2) and code + 1 <= language.hidden // 2 - kept
-    return config.tie_embeddings and config.token_shift and config.qk_norm and language.heads >= ORDER - 1 and fits
+    fits = kept + 2 * (code + PLACE) <= min(config.fusion.hidden, ar.hidden // 2) and code + 1 + PLACE <= language.hidden // 2 - kept
+    switches = config.tie_embeddings and config.token_shift and config.qk_norm and config.places
+    return bool(switches) and language.heads >= ORDER - 1 and code > 0 and fits
 
 
 @torch.no_grad()
-def start_copying(model: Model) -> None:
-    """Sets the embedding, language layer 0, fusion.text_proj, ar.in_proj, AR layer 0 and ar.norm to the circuit above."""
+def start_copying(model: Model, texts: Sequence[bytes]) -> None:
+    """Sets the embedding, language layer 0, fusion.text_proj, ar.in_proj, AR layer 0 and ar.norm to the circuit above; `texts` are the
+    bytes of every token, specials first."""
     config = model.config
     width, base = config.language.hidden, config.rope_base
     kept, code = _sizes(model)
     basis = orthonormal(width // 2, width // 2)
     travel, spare = basis[:kept], basis[kept:]
+    places = spare[code + 1 : code + 1 + PLACE]
 
     # Rows: mostly in the directions that travel, a little elsewhere, and one direction the same for all, which is how a head that
     # looks back gets a query that does not depend on the token.
     u = torch.randn(config.vocab_size, kept) @ travel + 0.2 * torch.randn(config.vocab_size, len(spare)) @ spare
+    word, form = related(texts)
+    u[form] = RELATED * u[word] + (1 - RELATED**2) ** 0.5 * u[form]
+    u[SPECIAL_TOKENS.index("<EDIT_END>")] = END_GAIN * u[SPECIAL_TOKENS.index("</EDIT>")]
     u = u - torch.outer(u @ spare[0], spare[0]) + 2.0 * spare[0]
     model.embed.weight.copy_(EMBEDDING_STD * u.repeat_interleave(2, dim=1))
+    lines = 2 * len(LINE_RATES)
+    for rows, rates, size, part in (
+        (model.embed.line, LINE_RATES, LINE_SIZE, places[:lines]),
+        (model.embed.column, COLUMN_RATES, COLUMN_SIZE, places[lines:]),
+    ):
+        angle = torch.arange(len(rows))[:, None] * torch.tensor(rates)
+        rows.copy_(EMBEDDING_STD * size * (torch.cat((angle.cos(), angle.sin()), 1) @ part).repeat_interleave(2, dim=1))
     now, before, always = torch.zeros(kept, width), torch.zeros(kept, width), torch.zeros(width)
-    now[:, 0::2] = travel
+    here, there = torch.zeros(PLACE, width), torch.zeros(PLACE, width)
+    now[:, 0::2], here[:, 0::2] = travel, places
     before[:, 0::2], before[:, 1::2] = -travel, travel
+    there[:, 0::2], there[:, 1::2] = -places, places
     always[0::2] = spare[0]
     pair = torch.randint(0, config.vocab_size, (2, 4096))
     scale = (model.embed.weight[pair[0]] + model.embed.shift * model.embed.weight[pair[1]]).square().mean().sqrt()
@@ -92,7 +121,7 @@ def start_copying(model: Model) -> None:
 
     ends = turns[0] @ now + turns[1] @ before + slots[:code]
     follows = turns[0] @ before + slots[code:]
-    codes = torch.cat((now, ends, follows))
+    codes = torch.cat((now, ends, here, follows, there))
     model.fusion.text_proj[: len(codes)] = codes
     place = torch.arange(len(codes))
     model.ar.in_proj.zero_()
@@ -100,9 +129,9 @@ def start_copying(model: Model) -> None:
 
     read = torch.zeros(len(codes), width)
     read[place, 2 * place], read[place, 2 * place + 1] = 0.5**0.5, -(0.5**0.5)
-    now, ends, follows = read.split((kept, code, code))
+    now, ends, follows = read.split((kept, code + PLACE, code + PLACE))
     layer, size = model.ar.layers[0], config.ar.head_dim
-    slow = torch.arange(size // 2 - code // 2, size // 2)
+    slow = torch.arange(size // 2 - (code + PLACE) // 2, size // 2)
     slow = torch.cat((slow, slow + size // 2))
     layer.wk[:size].mul_(0.05)
     layer.wk[slow] = follows
@@ -118,10 +147,20 @@ def start_copying(model: Model) -> None:
 
 
 def _sizes(model: Model) -> tuple[int, int]:
-    """Directions of u that travel; channels of `ends` and of `follows`, which are those of a head's slow RoPE pairs."""
+    """Directions of u that travel; channels of `ends` and of `follows`, which with a place's are those of a head's slow RoPE pairs."""
     config = model.config
-    size = config.ar.head_dim
-    return min(config.language.hidden // 4, config.language.head_dim, size), 2 * (size // 2 - int(size // 2 * SLOW))
+    size = min(config.language.head_dim, config.ar.head_dim)
+    return min(config.language.hidden // 4, int(size * KEPT)), 2 * (size // 2 - math.floor(size // 2 * SLOW)) - PLACE
+
+
+def related(texts: Sequence[bytes]) -> tuple[Tensor, Tensor]:
+    """(ids of words, ids of their forms), of every token that is one other character and then a word that is a token, or a word alone.
+
+    Instructions quote names, code has them after a space or a bracket: tokens that would have nothing in common."""
+    words = {text: i for i, text in enumerate(texts) if i >= len(SPECIAL_TOKENS) and text.isalpha()}
+    pairs = [(words[text[1:]], i) for i, text in enumerate(texts) if not text[:1].isalnum() and text[1:] in words]
+    word, form = zip(*pairs, strict=True) if pairs else ((), ())
+    return torch.tensor(word, dtype=torch.int64), torch.tensor(form, dtype=torch.int64)
 
 
 def orthonormal(rows: int, columns: int) -> Tensor:

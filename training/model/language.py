@@ -2,40 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.config import ModelConfig
-from training.model.layers import KeyValues, TextBlock, Trace, ones, record, rms
+from training.model.layers import KeyValues, TextBlock, Trace, ones, record, rms, zeros
 
 EMBEDDING_STD = 0.05
 """Of the initial rows: at width 256 a tied row then reaches a logit of about 13 for a hidden state aligned with it, so that
 copying a token needs no training of that token's row."""
 
 
+class Place(NamedTuple):
+    """Where the text stands after its last token so far, for every row."""
+
+    id_B: Tensor
+    line_B: Tensor  # line feeds since the last special token
+    column_B: Tensor  # tokens since the last one that is special or holds a line feed
+
+
 class Embedding(nn.Module):
-    """Rows of the vocabulary, plus, with token_shift, a share of the previous token's row."""
+    """Rows of the vocabulary; with places, plus rows of the token's line and column; with token_shift, plus a share of what the token
+    before has.
+
+    Lines and columns start over at every special token, so that a line of an edit's region and the same line of the answer agree."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width = config.language.hidden
         self.weight = nn.Parameter(torch.randn(config.vocab_size, width) * EMBEDDING_STD)
-        self.token_shift = config.token_shift
+        self.places, self.token_shift = config.places, config.token_shift
+        if config.places:
+            self.register_buffer("breaks", torch.zeros(config.vocab_size))
+            self.line, self.column = zeros(config.places, width), zeros(config.places, width)
         if config.token_shift:
             # Half of the channels begin with the previous token mixed in: an attention can tell the two apart from the first step.
             self.shift = nn.Parameter((torch.arange(width) % 2).float())
 
-    def forward(self, ids_BT: Tensor, previous_B: Tensor | None) -> Tensor:
-        """[B, T] ids to [B, T, D]; `previous_B` are the ids before the first column, None at the start of the text."""
+    def set_breaks(self, texts: Sequence[bytes], specials: int) -> None:
+        """Takes from the tokens' bytes, in the order of their ids, what lines and columns are made of; the first `specials` are special."""
+        counts = [-1.0] * specials + [float(text.count(b"\n")) for text in texts[specials:]]
+        self.breaks.copy_(torch.tensor(counts))
+
+    def forward(self, ids_BT: Tensor, before: Place | None) -> tuple[Tensor, Place]:
+        """[B, T] ids to [B, T, D] and the place after them; `before` is the place that they follow, None at the start of the text."""
         x_BTD = F.embedding(ids_BT, self.weight)
+        line_BT, column_BT = self._count(ids_BT, before)
+        if self.places:
+            x_BTD = x_BTD + self._row(line_BT, column_BT)
+        place = Place(ids_BT[:, -1], line_BT[:, -1], column_BT[:, -1])
         if not self.token_shift:
-            return x_BTD
-        if previous_B is None:
-            before = F.pad(x_BTD[:, :-1], (0, 0, 1, 0))
+            return x_BTD, place
+        if before is None:
+            shifted = F.pad(x_BTD[:, :-1], (0, 0, 1, 0))
         else:
-            before = torch.cat((F.embedding(previous_B, self.weight)[:, None], x_BTD[:, :-1]), dim=1)
-        return x_BTD + self.shift * before
+            first_BD = F.embedding(before.id_B, self.weight)
+            if self.places:
+                first_BD = first_BD + self._row(before.line_B, before.column_B)
+            shifted = torch.cat((first_BD[:, None], x_BTD[:, :-1]), dim=1)
+        return x_BTD + self.shift * shifted, place
+
+    def _row(self, line: Tensor, column: Tensor) -> Tensor:
+        most = self.places - 1
+        return F.embedding(line.clamp(max=most), self.line) + F.embedding(column.clamp(max=most), self.column)
+
+    def _count(self, ids_BT: Tensor, before: Place | None) -> tuple[Tensor, Tensor]:
+        """Line and column of every token, its own line feeds included, int64 [B, T] each; zeros without places."""
+        if not self.places:
+            return torch.zeros_like(ids_BT), torch.zeros_like(ids_BT)
+        breaks_BT = self.breaks[ids_BT].long()
+        fed_BT = breaks_BT.clamp(min=0).cumsum(1) + (0 if before is None else before.line_B[:, None])
+        line_BT = fed_BT - torch.where(breaks_BT < 0, fed_BT, 0).cummax(1).values
+        known_B1 = 0 if before is None else before.column_B[:, None] + 1
+        at_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device) + torch.zeros_like(ids_BT) + known_B1
+        return line_BT, at_BT - torch.where(breaks_BT != 0, at_BT, 0).cummax(1).values
 
 
 class LanguageEncoder(nn.Module):

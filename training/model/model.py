@@ -16,7 +16,7 @@ from training.config import ModelConfig
 from training.model.ar import ArHead, softcap
 from training.model.fusion import PADDING, Fusion, FusionPast, Vision
 from training.model.jepa import JepaHead
-from training.model.language import Embedding, LanguageEncoder
+from training.model.language import Embedding, LanguageEncoder, Place
 from training.model.layers import KeyValues, Trace, record, rope_tables
 from training.model.vision import VisionEncoder
 
@@ -44,7 +44,7 @@ class Cache:
 
     def __init__(self, config: ModelConfig) -> None:
         self.length = 0
-        self.previous_B: Tensor | None = None
+        self.place: Place | None = None
         self.language, self.jepa, self.ar = (
             [KeyValues() for _ in range(part.layers)] for part in (config.language, config.jepa, config.ar)
         )
@@ -85,12 +85,13 @@ class Model(nn.Module):
             record(trace, "logits", self.logits(hidden_BTA))
         if cache:
             cache.length += ids_BT.shape[1]
-            cache.previous_B = ids_BT[:, -1]
         return Outputs(joint_BTJ, context_BTJ, hidden_BTA)
 
     def encode(self, ids_BT: Tensor, images: Sequence[Image] = (), cache: Cache | None = None, trace: Trace = None) -> Tensor:
         """Joint embeddings f [B, T, J] alone; `cache` is read and its encoder states grow, its length does not."""
-        x = self.embed(ids_BT, cache.previous_B if cache else None)
+        x, place = self.embed(ids_BT, cache.place if cache else None)
+        if cache:
+            cache.place = place
         record(trace, "embed", x)
         rope = self._rope("language", cache.length if cache else 0, ids_BT)
         x = self.language(x, rope, cache.language if cache else None, trace)

@@ -55,7 +55,7 @@ cw_status cw_config_check(const cw_config *config, cw_fault *fault) {
       {"fusion.layers", config->fusion.layers, 1, CW_MAX_LAYERS},
       {"fusion.heads", config->fusion.heads, 1, 256},
       {"jepa.steps", config->jepa_steps, 1, 8},
-      {"the unused field", config->unused, 0, 0},
+      {"places", config->places, 0, 4096},
   };
   CHECK_RANGES(ranges);
   if (!(config->norm_eps > 0 && config->norm_eps < 1)) return cw_fault_set(fault, CW_E_FORMAT, "configuration: norm_eps is not in (0, 1)");

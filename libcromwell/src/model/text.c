@@ -22,18 +22,49 @@ typedef struct {
   float *x;
 } embed_job;
 
-/* x[t] = E[id_t] + shift * E[id_{t-1}] */
+/* Line and column of token t (docs/model.md): line feeds since the last special token, tokens since the last one with either; both at
+ * most `most`. `breaks` come from the file: whatever they hold, sums stay in range. */
+static void find_place(const float *breaks, uint32_t most, const int32_t *ids, uint32_t t, uint32_t *line, uint32_t *column) {
+  uint32_t lines = 0, begin = 0;
+  int begun = 0;
+  for (uint32_t i = t;; i--) {
+    float count = breaks[ids[i]];
+    if (!begun && count != 0) {
+      begun = 1;
+      begin = i;
+    }
+    if (count < 0) break;
+    lines += count < (float)most ? (uint32_t)count : most;
+    if (i == 0 || (begun && lines >= most)) break;
+  }
+  *line = lines < most ? lines : most;
+  *column = t - begin < most ? t - begin : most;
+}
+
+/* e[t] = E[id_t], and the rows of its line and column where the model has places. */
+static void token_row(const cw_session *session, uint32_t t, float *e) {
+  const cw_weights *w = &session->model->weights;
+  uint32_t D = w->embed.depth, places = session->model->config.places;
+  cw_matrix_row(&w->embed, (uint32_t)session->ids[t], e);
+  if (places == 0) return;
+  uint32_t line, column;
+  find_place(w->breaks, places - 1, session->ids, t, &line, &column);
+  const float *of_line = w->line + (size_t)line * D, *of_column = w->column + (size_t)column * D;
+  for (uint32_t i = 0; i < D; i++) e[i] += of_line[i] + of_column[i];
+}
+
+/* x[t] = e[t] + shift * e[t-1] */
 static void embed_row(const void *context, uint32_t row) {
   const embed_job *job = context;
-  const cw_weights *w = &job->t->host->model->weights;
-  const int32_t *ids = job->t->places[row].session->ids;
-  uint32_t D = w->embed.depth, t = job->t->places[row].position;
+  const place *at = &job->t->places[row];
+  const float *shift = job->t->host->model->weights.shift;
+  uint32_t D = job->t->host->model->weights.embed.depth;
   float *x = job->x + (size_t)row * D;
-  cw_matrix_row(&w->embed, (uint32_t)ids[t], x);
-  if (w->shift == NULL || t == 0) return;
+  token_row(at->session, at->position, x);
+  if (shift == NULL || at->position == 0) return;
   float before[8192]; /* the largest hidden size of a configuration */
-  cw_matrix_row(&w->embed, (uint32_t)ids[t - 1], before);
-  for (uint32_t i = 0; i < D; i++) x[i] += w->shift[i] * before[i];
+  token_row(at->session, at->position - 1, before);
+  for (uint32_t i = 0; i < D; i++) x[i] += shift[i] * before[i];
 }
 
 /* One layer of a stack, and where sessions keep its states. */

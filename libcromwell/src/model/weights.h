@@ -54,7 +54,9 @@ typedef struct {
 
 typedef struct {
   cw_matrix embed;    /* [V, D] */
-  const float *shift; /* [D], NULL without token_shift */
+  const float *breaks;        /* [V] line feeds in a token, -1 for a special one; this and the next two only with places */
+  const float *line, *column; /* [places, D] each */
+  const float *shift;         /* [D], NULL without token_shift */
   cw_text_stack language, jepa, ar;
   cw_matrix text_proj, vision_proj; /* [J, D], [J, shuffle^2 P] */
   cw_fusion_layer *fusion;
