@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from bisect import bisect_right
+from itertools import islice
 from random import Random
 from typing import Iterator, NamedTuple
 
@@ -11,12 +15,14 @@ from . import instructions, source
 from .names import Pools
 from .registry import KINDS
 from .splice import Splice, same_tree, splice
-from .view import Draft, View
+from .view import Draft, View, facts_of
 
 MAX_REGION_LINES = 40
 MAX_AROUND_LINES = 6
 EDITED_FILE_BYTES = 2500  # one edit is drawn for so many bytes of a file
 MAX_EDITS_PER_FILE = 12
+MAX_MATCHES = 64  # of a kind's hint in a unit
+WHOLE_STATEMENT_SHARE = 0.8  # of the regions that hold the whole statement that a hint points at, where it fits
 
 
 class Example(NamedTuple):
@@ -30,8 +36,10 @@ class Example(NamedTuple):
     variant: str = ""  # the group of templates that worded it
 
 
-def choose_region(unit: source.Unit, rng: Random) -> tuple[int, int]:
-    """Lines first..last-1 of a unit: mostly the whole of a short one, else a window; blank lines at its ends are rare."""
+def choose_region(unit: source.Unit, rng: Random, anchor: tuple[int, int] | None = None) -> tuple[int, int]:
+    """Lines first..last-1 of a unit: mostly the whole of a short one, else a window; blank lines at its ends are rare.
+
+    With an anchor (lines first..last-1) the window holds that, as far as MAX_REGION_LINES allow."""
     count = len(unit.lines)
     if count <= 25 and rng.random() < 0.75:
         return 0, count
@@ -41,7 +49,12 @@ def choose_region(unit: source.Unit, rng: Random) -> tuple[int, int]:
             (rng.randint(1, 8), rng.randint(3, 16), rng.randint(6, 25), rng.randint(8, MAX_REGION_LINES if rng.random() < 0.2 else 20))
         ),
     )
-    first = rng.randrange(count - size + 1)
+    if anchor is None:
+        first = rng.randrange(count - size + 1)
+    else:
+        begin, end = anchor[0], min(anchor[1], anchor[0] + MAX_REGION_LINES)
+        size = max(size, end - begin)
+        first = rng.randint(max(0, end - size), min(begin, count - size))
     last = first + size
     if rng.random() < 0.85:
         while last - first > 1 and not unit.lines[first].strip():
@@ -49,6 +62,21 @@ def choose_region(unit: source.Unit, rng: Random) -> tuple[int, int]:
         while last - first > 1 and not unit.lines[last - 1].strip():
             last -= 1
     return first, last
+
+
+def choose_anchor(unit: source.Unit, hint: re.Pattern[bytes], rng: Random) -> tuple[int, int] | None:
+    """The lines of one of the hint's matches in a unit, mostly with the whole statements that begin there; None without a match."""
+    facts = facts_of(unit)
+    matches = list(islice(hint.finditer(facts.text), MAX_MATCHES))
+    if not matches:
+        return None
+    match = rng.choice(matches)
+    first, last = bisect_right(facts.starts, match.start()), bisect_right(facts.starts, max(match.start(), match.end() - 1))
+    end = last
+    if rng.random() < WHOLE_STATEMENT_SHARE:
+        ends = [node.end_lineno for node in facts.nodes if isinstance(node, ast.stmt) and node.lineno in (first, last)]
+        end = max([last, *(line for line in ends if line - first < MAX_REGION_LINES)])
+    return first - 1, end
 
 
 def around(file: source.SourceFile, unit: source.Unit, first: int, last: int, rng: Random) -> tuple[bytes, bytes]:
@@ -64,31 +92,37 @@ def short_path(path: str, rng: Random) -> bytes:
     return "/".join(parts[-2:] if rng.random() < 0.25 else parts[-1:]).encode()
 
 
-def new_region(view: View, draft: Draft) -> bytes | None:
-    """The region after a draft, or None unless the unit still parses and its tree changed exactly as the draft says."""
+def spliced_region(view: View, draft: Draft) -> bytes | None:
+    """The region after a draft's splices, or None unless the unit still parses and its tree changed exactly as the draft says."""
     start, end = view.starts[view.first], view.starts[view.last]
     if any(one.start < start or one.end > end for one in draft.splices):
         return None
     try:
         region = splice(view.region, [Splice(one.start - start, one.end - start, one.text) for one in draft.splices])
+        if (region == view.region) != (draft.kind == "nothing") or not region.strip():
+            return None
         tree = source.parse_indented(view.text[:start] + region + view.text[end:])
     except (SyntaxError, ValueError):
-        return None
-    if (region == view.region) != (draft.kind == "nothing") or not region.strip():
         return None
     return region if same_tree(view.unit.tree, tree, draft.changes) else None
 
 
 def make(file: source.SourceFile, unit: source.Unit, kind: str, pools: Pools, rng: Random, held_out: bool = False) -> Example | None:
     """An edit of one kind somewhere in a unit, or None when this region has no clear one."""
-    first, last = choose_region(unit, rng)
+    row = KINDS[kind]
+    if not unit.tree.body:
+        return None
+    anchor = choose_anchor(unit, row.hint, rng) if row.hint else None
+    if row.hint and anchor is None:
+        return None
+    first, last = choose_region(unit, rng, anchor)
     view = View(unit, first, last)
     if not view.region.strip():
         return None
-    draft = KINDS[kind].make(view, rng, pools)
+    draft = row.make(view, rng, pools)
     if draft is None:
         return None
-    region = new_region(view, draft)
+    region = spliced_region(view, draft)
     if region is None:
         return None
     text = instructions.word(rng, draft.kind, draft.variant, draft.slots, held_out).encode()

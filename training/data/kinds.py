@@ -85,8 +85,8 @@ def _consistent(view: View, name: str, inside: list[Occurrence], attributes: set
 def rename_attribute(view: View, rng: Random, pools: Pools) -> Draft | None:
     """An attribute or method of one object: every `base.name` in the region, when no other base has an attribute of that name."""
     groups: dict[str, list[ast.Attribute]] = {}
-    for node in ast.walk(view.unit.tree):
-        if isinstance(node, ast.Attribute) and (view.first < node.end_lineno <= view.last or id(node) in view.in_string):
+    for node in view.facts.by_type.get(ast.Attribute, ()):
+        if view.first < node.end_lineno <= view.last or id(node) in view.in_string:
             groups.setdefault(node.attr, []).append(node)
     choices = []
     for name, nodes in groups.items():
@@ -152,6 +152,12 @@ def _sites(view: View) -> list[tuple[str, str, str, ast.expr]]:
                     sites.append((view.source_of(key), "", "entry", value))
         elif isinstance(node, ast.Return) and node.value is not None:
             sites.append(("", "", "return", node.value))
+    return sites + _defaults(view)
+
+
+def _defaults(view: View) -> list[tuple[str, str, str, ast.expr]]:
+    """(parameter, function, "default", value) of the defaults in the region."""
+    sites = []
     for function in view.functions:
         arguments = function.args
         positional = [*arguments.posonlyargs, *arguments.args]
@@ -167,7 +173,7 @@ def literals(view: View) -> list[Literal]:
     """Every replaceable constant of the region."""
     labels = {id(value): (label, call, where) for label, call, where, value in _sites(view)}
     found, inner, documentation = [], set(), set()
-    for node in ast.walk(view.unit.tree):
+    for node in view.facts.nodes:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             documentation.add(id(node.value))
         annotation = getattr(node, "annotation", None) or getattr(node, "returns", None)
@@ -264,7 +270,7 @@ def change_constant(view: View, rng: Random, pools: Pools) -> Draft | None:
 
 def change_default(view: View, rng: Random, pools: Pools) -> Draft | None:
     """The default of a parameter; the function is named when several functions in the region have such a parameter."""
-    sites = [site for site in _sites(view) if site[2] == "default"]
+    sites = _defaults(view)
     if not sites:
         return None
     label, function, _, value = rng.choice(sites)
@@ -300,13 +306,13 @@ def replace_call(view: View, rng: Random, pools: Pools) -> Draft | None:
     """Another function at every call of one function in the region; skipped when the function is also used without a call."""
     calls: dict[str, list[ast.expr]] = {}
     callees, loose = set(), Counter()
-    for node in ast.walk(view.unit.tree):
-        if isinstance(node, ast.Call) and view.first < node.func.lineno and node.func.end_lineno <= view.last:
+    for node in view.facts.by_type.get(ast.Call, ()):
+        if view.first < node.func.lineno and node.func.end_lineno <= view.last:
             name = dotted(node.func)
             callees.add(id(node.func))
             if name and node.func.lineno == node.func.end_lineno:
                 calls.setdefault(name, []).append(node.func)
-    for node in ast.walk(view.unit.tree):
+    for node in view.facts.nodes:
         if isinstance(node, (ast.Name, ast.Attribute)) and (id(node) not in callees or id(node) in view.in_string):
             loose[dotted(node)] += 1
     choices = [

@@ -11,6 +11,7 @@ import random
 import re
 import warnings
 from collections import Counter
+from functools import cached_property
 from pathlib import Path
 from typing import Iterator, NamedTuple
 
@@ -34,13 +35,23 @@ class SourceFile(NamedTuple):
     tree: ast.Module
 
 
-class Unit(NamedTuple):
-    """A run of whole sibling statements of a file, parsed on its own."""
+class Unit:
+    """A run of whole sibling statements of a file, parsed on its own when its tree is first asked for.
 
-    first: int  # index of its first line in the file
-    lines: list[bytes]
-    tree: ast.Module  # positions are those of `lines`: line numbers from 1, columns in bytes
-    owner: str  # "module", "class" or "function": what the statements stand in
+    `first` is the index of its first line in the file, `owner` says what the statements stand in: "module", "class" or "function"."""
+
+    def __init__(self, first: int, lines: list[bytes], tree: ast.Module | None, owner: str):
+        self.first, self.lines, self.owner = first, lines, owner
+        if tree is not None:
+            self.tree = tree
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """Positions are those of `lines`: line numbers from 1, columns in bytes. Empty when the lines do not parse on their own."""
+        try:
+            return parse_indented(b"".join(self.lines))
+        except SyntaxError:  # a piece that shares a line with its neighbour
+            return ast.Module(body=[], type_ignores=[])
 
 
 def parse(text: bytes) -> ast.Module:
@@ -177,14 +188,5 @@ def _runs(body: list[ast.stmt], owner: str, rng: random.Random) -> Iterator[tupl
 
 
 def units(file: SourceFile, rng: random.Random) -> list[Unit]:
-    """Cut a file into units at random; pieces that share lines with their neighbours are left out."""
-    found = []
-    for first, last, owner in _runs(file.tree.body, "module", rng):
-        lines = file.lines[first - 1 : last]
-        try:
-            tree = parse_indented(b"".join(lines))
-        except SyntaxError:
-            continue
-        if tree.body:
-            found.append(Unit(first - 1, lines, tree, owner))
-    return found
+    """Cut a file into units at random."""
+    return [Unit(first - 1, file.lines[first - 1 : last], None, owner) for first, last, owner in _runs(file.tree.body, "module", rng)]

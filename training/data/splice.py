@@ -17,7 +17,9 @@ class Splice(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What becomes of one node: fields with new values, another node, nothing (`remove`), or statements put before or after it."""
+    """What becomes of one node: fields with new values, another node, nothing (`remove`), or statements put before or after it.
+
+    New nodes and lists may hold nodes of the old tree: those stand for what has become of them."""
 
     fields: dict[str, object] = {}
     node: ast.AST | None = None
@@ -63,7 +65,7 @@ def same_tree(old: ast.AST, new: ast.AST, changes: dict[int, Change]) -> bool:
     """True when `new` is `old` after `changes` (keyed by id of the old tree's nodes) and nothing else."""
     change = changes.get(id(old))
     if change is not None and change.node is not None:
-        return same_tree(change.node, new, {})
+        return same_tree(change.node, new, {key: value for key, value in changes.items() if key != id(old)})
     if type(old) is not type(new):
         return False
     for field in old._fields:

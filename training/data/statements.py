@@ -32,7 +32,7 @@ _SIMPLE = (
 def bodies(view: View) -> list[list[ast.stmt]]:
     """Every list of statements of the unit."""
     found = [view.unit.tree.body]
-    for node in ast.walk(view.unit.tree):
+    for node in view.facts.nodes:
         for field in ("body", "orelse", "finalbody"):
             body = getattr(node, field, None)
             if isinstance(body, list) and body and node is not view.unit.tree:
@@ -113,7 +113,7 @@ def insert_statement(view: View, rng: Random, pools: Pools) -> Draft | None:
     if len(tree) != 1:
         return None
     simple = _simple(view)
-    returns = [node for node in ast.walk(view.unit.tree) if isinstance(node, ast.Return)]
+    returns = view.facts.by_type.get(ast.Return, [])
     choices: list[tuple[ast.stmt, bool, str, str]] = []  # (neighbour, put it after, variant, what names the place)
     for _, statement in simple:
         line = _line(view, statement)
@@ -182,7 +182,7 @@ def add_import(view: View, rng: Random, pools: Pools) -> Draft | None:
     module = getattr(statement, "module", None)
     if module == "__future__":
         return None
-    same_module = sum(isinstance(node, ast.ImportFrom) and node.module == module for node in ast.walk(view.unit.tree))
+    same_module = sum(node.module == module for node in view.facts.by_type.get(ast.ImportFrom, ()))
     if (
         module
         and not statement.level
