@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Iterator, NamedTuple
@@ -177,11 +178,12 @@ def build_heldout(src: Path, manifest: Path, out: Path, count_per_kind: int, see
     by_package: dict[str, list[tuple[str, str]]] = {}
     for item in files:
         by_package.setdefault(item[0], []).append(item)
+    load = lru_cache(maxsize=64)(source.load)  # a rare kind takes many turns, and a small package has few files
     for turn in range(400 * count_per_kind):  # packages take turns, so that a large one does not fill the set
         if not any(wanted.values()):
             break
         package = sorted(by_package)[turn % len(by_package)]
-        file = source.load(src, *rng.choice(by_package[package]))
+        file = load(src, *rng.choice(by_package[package]))
         found = edits.usable_units(file, rng, frozenset()) if file else []
         for kind in [kind for kind in wanted if wanted[kind]]:
             unseen = wanted[kind] % 2 == 0

@@ -14,13 +14,14 @@ from random import Random
 from types import ModuleType
 from typing import NamedTuple
 
-from . import kinds, statements, templates
+from . import kinds, repairs, statements, templates
 from .names import Pools
 from .view import Draft, View
 
 GROUPS: tuple[tuple[float, tuple[ModuleType, ...]], ...] = (
     (50.0, (kinds,)),
     (10.0, (statements,)),
+    (25.0, (repairs,)),
 )
 """(share of all edits, modules). Shares count relative to one another; within a group the kinds' weights do."""
 
