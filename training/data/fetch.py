@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,7 +49,7 @@ class Package(NamedTuple):
 def licence_of(metadata: email.message.Message) -> str:
     """The licence that a wheel's METADATA declares: the SPDX expression, else the classifier, else the first line of License."""
     classifiers = [row.split("::")[-1].strip() for row in metadata.get_all("Classifier", []) if row.startswith("License ::")]
-    declared = (metadata.get("License") or "").strip().splitlines()
+    declared = str(metadata.get("License") or "").strip().splitlines()
     return metadata.get("License-Expression") or "; ".join(classifiers) or (declared[0] if declared else "")
 
 
@@ -110,61 +111,61 @@ def read_manifest(manifest: Path) -> list[Package]:
 
 
 def unpack(wheel: Path, folder: Path) -> int:
-    """Write the .py files of a wheel below `folder`, bytes as they are; returns their number. `folder` appears when all are there."""
+    """Write the .py files of a wheel below `folder`, bytes as they are; returns their number. `folder` appears when all are there.
+
+    Raises DataError when the archive is damaged."""
     count = 0
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as temporary:
         root = Path(temporary) / "files"
         root.mkdir()
-        with zipfile.ZipFile(wheel) as archive:
-            for item in archive.infolist():
-                parts = item.filename.split("/")
-                aside = parts[0].endswith((".dist-info", ".data"))
-                if aside or not item.filename.endswith(".py") or item.filename.startswith("/") or ".." in parts:
-                    continue
-                path = root.joinpath(*parts)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(archive.read(item))
-                count += 1
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                for item in archive.infolist():
+                    parts = item.filename.split("/")
+                    aside = parts[0].endswith((".dist-info", ".data"))
+                    if aside or not item.filename.endswith(".py") or item.filename.startswith("/") or ".." in parts:
+                        continue
+                    path = root.joinpath(*parts)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(archive.read(item))
+                    count += 1
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise DataError(f"{wheel}: damaged archive ({error}): remove it and fetch again") from error
         os.replace(root, folder)
     return count
+
+
+def fetch_package(row: Package, wheels: Path, folder: Path) -> str:
+    """Download a manifest row's wheel to `wheels` and unpack its .py files to `folder`, where missing; returns a line about it.
+
+    It asks for the pinned platform's wheel, as the manifest names it; raises DataError when there is none or its digest differs."""
+    path = wheels / row.wheel
+    if path.exists() and sha256_of(path) != row.sha256:
+        path.unlink()
+    if not path.exists():
+        tags = row.wheel[:-4].split("-")
+        python, abi, platforms = tags[-3], tags[-2], tags[-1]
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(wheels)]
+        if platforms != "any":
+            command += ["--implementation", "cp", "--python-version", python[2] + "." + python[3:], "--abi", abi]
+            command += [argument for platform in platforms.split(".") for argument in ("--platform", platform)]
+        done = subprocess.run([*command, f"{row.name}=={row.version}"], capture_output=True, text=True)
+        if done.returncode or not path.exists():
+            raise DataError(f"{row.name}=={row.version}: download failed: {(done.stderr.strip().splitlines() or ['no ' + row.wheel])[-1]}")
+        if sha256_of(path) != row.sha256:
+            raise DataError(f"{path}: sha256 differs from the manifest's")
+    return f"{row.name} {row.version}: " + ("there" if folder.exists() else f"{unpack(path, folder)} files")
 
 
 def fetch(manifest: Path, out: Path, split: str | None = None) -> list[str]:
     """Download what is missing of the manifest's wheels to out/wheels and unpack them to out/src/<name>; returns one line a package.
 
-    `split` restricts it to the training or the held-out packages.
-
-    Wheels whose sha256 matches and folders that exist are kept, so an interrupted fetch goes on where it stopped. The download
-    asks for the pinned platform's wheels, as the manifest names them; raises DataError when a digest differs."""
-    wheels, lines = out / "wheels", []
+    `split` restricts it to the training or the held-out packages. Wheels whose sha256 matches and folders that exist are kept, so an
+    interrupted fetch goes on where it stopped. Raises DataError as `fetch_package` does."""
+    wheels = out / "wheels"
     wheels.mkdir(parents=True, exist_ok=True)
-    for row in read_manifest(manifest):
-        if split not in (None, row.split):
-            continue
-        path = wheels / row.wheel
-        if path.exists() and sha256_of(path) != row.sha256:
-            path.unlink()
-        if not path.exists():
-            tags = row.wheel[:-4].split("-")
-            python, abi, platforms = tags[-3], tags[-2], tags[-1]
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(wheels)]
-            if platforms != "any":
-                command += ["--implementation", "cp", "--python-version", python[2] + "." + python[3:], "--abi", abi]
-                command += [argument for platform in platforms.split(".") for argument in ("--platform", platform)]
-            done = subprocess.run([*command, f"{row.name}=={row.version}"], capture_output=True, text=True)
-            if done.returncode or not path.exists():
-                raise DataError(
-                    f"{row.name}=={row.version}: download failed: {(done.stderr.strip().splitlines() or ['no ' + row.wheel])[-1]}"
-                )
-            if sha256_of(path) != row.sha256:
-                raise DataError(f"{path}: sha256 differs from the manifest's")
-        folder = out / "src" / row.name
-        if folder.exists():
-            lines.append(f"{row.name} {row.version}: there")
-        else:
-            lines.append(f"{row.name} {row.version}: {unpack(path, folder)} files")
-    return lines
+    return [fetch_package(row, wheels, out / "src" / row.name) for row in read_manifest(manifest) if split in (None, row.split)]
 
 
 def manifest_arguments(parser: argparse.ArgumentParser) -> None:
