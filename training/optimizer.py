@@ -1,4 +1,4 @@
-"""Muon for matrices, AdamW for embeddings, norms, gates and biases.
+"""Muon for matrices, AdamW for embeddings, norms, gates and biases; or AdamW for everything.
 
 Muon: Keller Jordan, "Muon: an optimizer for hidden layers in neural networks" (2024); momentum, then orthogonalisation by a
 quintic Newton-Schulz iteration. Matrices of one shape go through it together; of several processes each takes its share."""
@@ -22,6 +22,7 @@ EMBEDDING_LIKE = ("embed.weight", "embed.line", "embed.column", "ar.head", "visi
 class OptimizerSettings:
     """Peak rates; the trainer's schedule multiplies them."""
 
+    matrices: str = "muon"  # or "adamw", which gives matrices `other_rate` as well
     matrix_rate: float = 0.02
     other_rate: float = 3e-3
     momentum: float = 0.95
@@ -35,10 +36,12 @@ def orthogonalise(matrices: Tensor, steps: int) -> Tensor:
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.transpose(1, 2) if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    if x.is_cuda:
+        x = x.bfloat16()  # the iteration corrects its own rounding
     for _ in range(steps):
         gram = x @ x.transpose(1, 2)
-        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * (gram @ gram)) @ x
-    return x.transpose(1, 2) if tall else x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+    return (x.transpose(1, 2) if tall else x).to(matrices.dtype)
 
 
 class MuonAdamW:
@@ -50,16 +53,20 @@ class MuonAdamW:
         self.settings, self.processes = settings, processes or Processes()
         self.matrices: dict[torch.Size, list[tuple[str, nn.Parameter]]] = defaultdict(list)
         self.momentum: dict[str, Tensor] = {}
-        others: list[nn.Parameter] = []
-        self.other_names: list[str] = []
+        others: dict[bool, list[tuple[str, nn.Parameter]]] = {False: [], True: []}  # AdamW's, by whether they decay
         for name, parameter in named_parameters:
-            if parameter.ndim == 2 and name not in EMBEDDING_LIKE:
+            matrix = parameter.ndim == 2 and name not in EMBEDDING_LIKE
+            if matrix and settings.matrices == "muon":
                 self.matrices[parameter.shape].append((name, parameter))
                 self.momentum[name] = torch.zeros_like(parameter)
             else:
-                others.append(parameter)
-                self.other_names.append(name)
-        self.adamw = torch.optim.AdamW(others, lr=settings.other_rate, betas=settings.betas, eps=1e-8, weight_decay=0.0, fused=True)
+                others[matrix].append((name, parameter))
+        self.other_names = [name for members in others.values() for name, _ in members]
+        groups = [
+            {"params": [parameter for _, parameter in members], "weight_decay": settings.matrix_decay * decays}
+            for decays, members in others.items() if members
+        ]
+        self.adamw = torch.optim.AdamW(groups, lr=settings.other_rate, betas=settings.betas, eps=1e-8, fused=True)
 
     @torch.no_grad()
     def step(self, scale: float) -> None:

@@ -102,23 +102,23 @@ class Fusion(nn.Module):
         self.layers = nn.ModuleList(FusionBlock(config) for _ in range(config.fusion.layers))
         self.norm = ones(config.fusion.hidden)
 
-    def forward(self, text_BTD: Tensor, vision: Vision | None, past: FusionPast | None, trace: Trace) -> Tensor:
-        """Encoded text [B, T, D] to joint embeddings [B, T, J].
+    def forward(self, text_BTD: Tensor, vision: Vision | None, past: FusionPast | None, trace: Trace) -> tuple[Tensor, Tensor | None]:
+        """Encoded text [B, T, D] to joint embeddings [B, T, J], and those of the vision tokens fed [B, N, J], None without any.
 
         Without an image in sight (vision None, and none in `past`) the attentions add nothing and are skipped; with a `past`
         the text's keys are kept all the same, for images to come."""
-        x = F.linear(text_BTD, self.text_proj)
+        x, v = F.linear(text_BTD, self.text_proj), None
         if vision is None and past is None:
             for i, layer in enumerate(self.layers):
                 x = layer.mlp(x)
                 record(trace, f"fusion.layers.{i}.text", x)
         else:
-            x = self._both(x, vision, past or FusionPast(len(self.layers)), trace)
+            x, v = self._both(x, vision, past or FusionPast(len(self.layers)), trace)
         x = rms(x, self.norm, self.eps)
         record(trace, "fusion.norm", x)
-        return x
+        return x, rms(v, self.norm, self.eps) if v is not None and v.shape[1] else None
 
-    def _both(self, x: Tensor, vision: Vision | None, past: FusionPast, trace: Trace) -> Tensor:
+    def _both(self, x: Tensor, vision: Vision | None, past: FusionPast, trace: Trace) -> tuple[Tensor, Tensor]:
         rows, count = x.shape[:2]
         if vision is None:
             vision = Vision(x.new_zeros(rows, 0, self.vision_proj.shape[1]), torch.zeros(rows, 0, dtype=torch.int64, device=x.device))
@@ -132,7 +132,7 @@ class Fusion(nn.Module):
             record(trace, f"fusion.layers.{i}.text", x)
             if v.shape[1]:
                 record(trace, f"fusion.layers.{i}.vision", v)
-        return x
+        return x, v
 
 
 class FusionPast:

@@ -4,12 +4,15 @@ Shapes: B rows, T positions fed, S positions known (cached and fed), C channels,
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.config import TextConfig
 
+CPU = torch.device("cpu")
 Trace = dict[str, Tensor] | None
 """Intermediate results by name (docs/engine.md); None where nobody looks."""
 
@@ -21,8 +24,8 @@ def record(trace: Trace, name: str, value: Tensor) -> None:
 
 
 def rms(x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
-    """`x / sqrt(mean(x^2) + eps) * weight` over the last axis; without a weight, 1."""
-    return F.rms_norm(x, (x.shape[-1],), weight, eps)
+    """`x / sqrt(mean(x^2) + eps) * weight` over the last axis; without a weight, 1. In the data type of `x`."""
+    return F.rms_norm(x, (x.shape[-1],), weight if weight is None else weight.to(x.dtype), eps)
 
 
 def matrix(rows: int, columns: int, scale: float = 1.0) -> nn.Parameter:
@@ -39,12 +42,14 @@ def zeros(*shape: int) -> nn.Parameter:
     return nn.Parameter(torch.zeros(*shape))
 
 
-def rope_tables(first: int, count: int, head_dim: int, base: float) -> tuple[Tensor, Tensor]:
-    """cos and sin of positions first..first+count-1, each [count, head_dim / 2] float32, computed in float64."""
+@functools.lru_cache(maxsize=128)
+@torch.inference_mode(False)
+def rope_tables(first: int, count: int, head_dim: int, base: float, device: torch.device = CPU) -> tuple[Tensor, Tensor]:
+    """cos and sin of positions first..first+count-1, each [count, head_dim / 2] float32, computed in float64; kept for the next call."""
     half = head_dim // 2
     rate = base ** (-2.0 * torch.arange(half, dtype=torch.float64) / head_dim)
     angle = torch.arange(first, first + count, dtype=torch.float64)[:, None] * rate
-    return angle.cos().float(), angle.sin().float()
+    return angle.cos().float().to(device), angle.sin().float().to(device)
 
 
 def rotate(x_BHTd: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -39,6 +39,21 @@ class Outputs(NamedTuple):
     hidden_BTA: Tensor  # what `model.logits` takes
 
 
+class Ahead(NamedTuple):
+    """Joint embeddings, and what the JEPA head makes of them, at each position fed."""
+
+    joint_BTJ: Tensor
+    vision_BNJ: Tensor | None  # of the vision tokens fed, rows padded to the longest; None without a picture
+    context_BTJ: Tensor
+
+
+class Both(NamedTuple):
+    """Joint embeddings of a text and of the vision tokens fed with it."""
+
+    joint_BTJ: Tensor
+    vision_BNJ: Tensor | None
+
+
 class Cache:
     """The states of the positions fed so far, for feeding a text in pieces."""
 
@@ -75,10 +90,8 @@ class Model(nn.Module):
         """Feeds ids [B, T] (after those in `cache`, which grows) and the images whose <IMAGE> tokens are among them.
 
         `trunk_gradient` scales what flows back from the JEPA head into the encoders; values are the same for any."""
-        joint_BTJ = self.encode(ids_BT, images, cache, trace)
+        joint_BTJ, _, context_BTJ = self.look_ahead(ids_BT, images, trunk_gradient, cache, trace)
         first = cache.length if cache else 0
-        seen = joint_BTJ if trunk_gradient == 1.0 else _ScaledGradient.apply(joint_BTJ, trunk_gradient)
-        context_BTJ = self.jepa(seen, self._rope("jepa", first, ids_BT), cache.jepa if cache else None, trace)
         next_BTJ = self.jepa.predict[0](context_BTJ)
         hidden_BTA = self.ar(joint_BTJ, next_BTJ, self._rope("ar", first, ids_BT), cache.ar if cache else None, trace)
         if trace is not None:
@@ -87,8 +100,28 @@ class Model(nn.Module):
             cache.length += ids_BT.shape[1]
         return Outputs(joint_BTJ, context_BTJ, hidden_BTA)
 
+    def look_ahead(
+        self,
+        ids_BT: Tensor,
+        images: Sequence[Image] = (),
+        trunk_gradient: float = 1.0,
+        cache: Cache | None = None,
+        trace: Trace = None,
+    ) -> Ahead:
+        """The encoders and the JEPA head alone, as in `forward`; what flows back through `vision_BNJ` is scaled as well."""
+        joint_BTJ, vision_BNJ = self.encode_both(ids_BT, images, cache, trace)
+        seen = joint_BTJ if trunk_gradient == 1.0 else _ScaledGradient.apply(joint_BTJ, trunk_gradient)
+        if vision_BNJ is not None and trunk_gradient != 1.0:
+            vision_BNJ = _ScaledGradient.apply(vision_BNJ, trunk_gradient)
+        rope = self._rope("jepa", cache.length if cache else 0, ids_BT)
+        return Ahead(joint_BTJ, vision_BNJ, self.jepa(seen, rope, cache.jepa if cache else None, trace))
+
     def encode(self, ids_BT: Tensor, images: Sequence[Image] = (), cache: Cache | None = None, trace: Trace = None) -> Tensor:
         """Joint embeddings f [B, T, J] alone; `cache` is read and its encoder states grow, its length does not."""
+        return self.encode_both(ids_BT, images, cache, trace).joint_BTJ
+
+    def encode_both(self, ids_BT: Tensor, images: Sequence[Image] = (), cache: Cache | None = None, trace: Trace = None) -> Both:
+        """Joint embeddings of text and of vision tokens; `cache` as in `encode`."""
         x, place = self.embed(ids_BT, cache.place if cache else None)
         if cache:
             cache.place = place
@@ -96,7 +129,7 @@ class Model(nn.Module):
         rope = self._rope("language", cache.length if cache else 0, ids_BT)
         x = self.language(x, rope, cache.language if cache else None, trace)
         vision = self._encode_images(images, ids_BT.shape[0], trace) if images else None
-        return self.fusion(x, vision, cache.fusion if cache else None, trace)
+        return Both(*self.fusion(x, vision, cache.fusion if cache else None, trace))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states [..., A] to logits [..., V]."""
@@ -108,8 +141,7 @@ class Model(nn.Module):
         return self.embed.weight if self.config.tie_embeddings else self.ar.head
 
     def _rope(self, part: str, first: int, ids_BT: Tensor) -> tuple[Tensor, Tensor]:
-        cos, sin = rope_tables(first, ids_BT.shape[1], getattr(self.config, part).head_dim, self.config.rope_base)
-        return cos.to(ids_BT.device), sin.to(ids_BT.device)
+        return rope_tables(first, ids_BT.shape[1], getattr(self.config, part).head_dim, self.config.rope_base, ids_BT.device)
 
     def _encode_images(self, images: Sequence[Image], rows: int, trace: Trace) -> Vision:
         """Vision tokens of all images, gathered by row in order of position and padded to the longest row."""
