@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cromwell.binding import checksum64
-from training import quantise
+from training import config as configs
+from training import pieces, quantise
 
 MAGIC = b"CROMPACK"
 VERSION = 2
@@ -251,26 +252,36 @@ def pack(checkpoint: Mapping[str, np.ndarray], config: Mapping[str, Any], tokeni
     return _aligned(bytes(out)) + b"".join(data)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> int:
+    """The command; 0 when done, 2 on a checkpoint or a configuration from which no pack can be made."""
     parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("checkpoint", type=Path, help="weights, safetensors")
     parser.add_argument("--config", type=Path, required=True, help="configuration, JSON")
     parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.bin of training.tokenizer")
     parser.add_argument("--quant", choices=FORMATS, default="q8")
     parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
+    parser.add_argument("--pieces", type=Path, metavar="DIR", help="and there in pieces of at most 16 MiB (training.pieces)")
+    options = parser.parse_args(arguments)
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    config = json.loads(arguments.config.read_text())
+    beside = options.out.with_name(options.out.name + ".part")
     try:
-        data = pack(load_file(arguments.checkpoint), config, arguments.tokenizer.read_bytes(), arguments.quant)
-    except ExportError as error:
-        sys.exit(f"error: {arguments.checkpoint}: {error}")
-    beside = arguments.out.with_name(arguments.out.name + ".part")
-    beside.write_bytes(data)
-    os.replace(beside, arguments.out)
-    print(f"{arguments.out}: {len(data):,} bytes, {sum(int(np.prod(t.shape)) for t in tensors(config)):,} parameters", file=sys.stderr)
+        config = configs.to_dict(configs.load(options.config))
+        data = pack(load_file(options.checkpoint), config, options.tokenizer.read_bytes(), options.quant)
+        beside.write_bytes(data)
+        os.replace(beside, options.out)
+        listed = pieces.split(options.out, options.pieces, pieces.PIECE_MIB << 20) if options.pieces else None
+    except (ExportError, SafetensorError, configs.ConfigError, OSError) as error:
+        print(f"error: {options.checkpoint}: {error}", file=sys.stderr)
+        return 2
+    finally:
+        beside.unlink(missing_ok=True)
+    print(f"{options.out}: {len(data):,} bytes, {sum(int(np.prod(t.shape)) for t in tensors(config)):,} parameters", file=sys.stderr)
+    if listed:
+        print(f"{listed} lists its pieces", file=sys.stderr)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

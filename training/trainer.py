@@ -89,7 +89,8 @@ class Trainer:
         self.optimizer = MuonAdamW(self.parameters.items(), _rates(recipe), self.processes)
         self.step, self.tokens, self.elapsed_seconds = 0, 0, 0.0
         self.position = mixture.start()
-        self._worker = ThreadPoolExecutor(1) if self.device.type == "cuda" else None
+        on_gpu = self.device.type == "cuda"
+        self._worker = ThreadPoolExecutor(1, initializer=torch.cuda.set_device, initargs=(self.device,)) if on_gpu else None
         self._next: Future[Planned] | None = None
 
     @property
