@@ -13,29 +13,6 @@ formats = pytest.importorskip("training.formats")
 from cromwell import binding  # noqa: E402
 
 
-def slowly(model: binding.Model, ids: list[int], first: int) -> float:
-    """Bits of ids[first:], one token at a time."""
-    bits = 0.0
-    with binding.Session(model, len(ids)) as session:
-        for token, following in zip(ids, ids[1:], strict=False):
-            session.feed([token])
-            logits = np.array(session.logits(), np.float64)
-            if session.length >= first:
-                bits -= (logits[following] - np.logaddexp.reduce(logits)) / np.log(2)
-    return bits
-
-
-@pytest.mark.parametrize("count, first", [(2, 1), (64, 1), (65, 1), (66, 65), (150, 3), (150, 129), (200, 64)])
-def test_bits_are_those_of_one_token_at_a_time(other_pack, count: int, first: int) -> None:
-    random = np.random.default_rng(count)
-    with binding.Model(other_pack) as model:
-        ids = random.integers(30, model.info.vocab_size, count).tolist()
-        with binding.Session(model, count) as session:
-            found = formats.bits_of(session, ids, first)
-        assert found == pytest.approx(slowly(model, ids, first), rel=1e-6)
-        assert found > 0
-
-
 def edit(bits: float, answer: str, exact: bool) -> formats.Edit:
     return formats.Edit(formats.Spelled(bits, 10, 4), answer, exact)
 
@@ -76,4 +53,6 @@ def test_the_command(other_pack, tmp_path, monkeypatch, capsys) -> None:
 
 def test_what_cannot_be_measured(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys, "argv", ["formats", "--model", str(tmp_path / "none.cwm")])
-    assert formats.main() == 2 and "no such file" in capsys.readouterr().err
+    assert formats.main() == 2 and "nothing to measure" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["formats", "--text", __file__, "--model", str(tmp_path / "none.cwm")])
+    assert formats.main() == 2 and "none.cwm" in capsys.readouterr().err

@@ -18,18 +18,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from training.evaluate import MAX_PROMPT_TOKENS, Worker, examples, score
+from cromwell.contract import prompt
+from training.evaluate.answers import Worker, open_model
+from training.evaluate.examples import Example, read_examples
+from training.evaluate.lines import EvaluationError
+from training.evaluate.perplexity import Spelled, spell, total
 
 WINDOW_TOKENS = 512  # a piece of a file, scored from its second token on
-MOST_ROWS = 64  # of cw_session_logits_rows
-
-
-class Spelled(NamedTuple):
-    """What a text cost."""
-
-    bits: float
-    size_bytes: int
-    tokens: int
 
 
 class Edit(NamedTuple):
@@ -49,59 +44,29 @@ class Figures(NamedTuple):
     edits: list[Edit]
 
 
-def bits_of(session, ids: Sequence[int], first: int) -> float:
-    """Bits that the tokens ids[first:] cost after those before them; `first` is 1 or more, the session empty."""
-    import numpy as np
-
-    total = 0.0
-    for at in range(0, len(ids) - 1, MOST_ROWS):
-        piece = ids[at : min(at + MOST_ROWS, len(ids) - 1)]
-        session.feed(piece)
-        skipped = max(0, first - 1 - at)  # rows that predict a token before `first`
-        if skipped >= len(piece):
-            continue
-        rows = len(piece) - skipped
-        logits = np.array(session.logits_rows(rows)).reshape(rows, -1).astype(np.float64)
-        wanted = logits[np.arange(rows), ids[at + skipped + 1 : at + len(piece) + 1]]
-        most = logits.max(axis=1)
-        total += float((most + np.log(np.exp(logits - most[:, None]).sum(axis=1)) - wanted).sum())
-    return total / float(np.log(2))
-
-
 _worker: Worker | None = None
 
 
 def _start(model_path: str) -> None:
     global _worker
-    _worker = Worker(model_path, guidance=True)
-
-
-def _spell(ids: list[int], first: int) -> Spelled:
-    from cromwell.binding import Session
-
-    assert _worker is not None
-    with Session(_worker.model, len(ids), threads=1) as session:
-        bits = bits_of(session, ids, first)
-    return Spelled(bits, len(_worker.model.tokenizer.decode(ids[first:])), len(ids) - first)
+    _worker = Worker(model_path)
 
 
 def _text(window: list[int]) -> Spelled:
-    return _spell(window, 1)
+    assert _worker is not None
+    return spell(_worker.model, window, 1)
 
 
-def _edit(example: dict) -> Edit | None:
-    """None for a prompt longer than `evaluate` takes."""
-    from cromwell.contract import prompt
-
+def _edit(example: Example) -> Edit | None:
+    """None for a prompt or an answer that the model has no room for."""
     assert _worker is not None
     encode = _worker.model.tokenizer.encode
-    target = prompt.Target(*(example[name].encode() for name in ("path", "before", "region", "after")))
-    head = prompt.encode(prompt.edit_prompt(target, example["instruction"].encode()), encode)
-    if len(head) > MAX_PROMPT_TOKENS:
+    head = prompt.encode(prompt.edit_prompt(example.target, example.instruction.encode()), encode)
+    ids = head + prompt.encode(prompt.answer(example.new_region.encode()), encode)
+    if len(ids) > _worker.model.info.max_positions:
         return None
-    gold = _spell(head + prompt.encode(prompt.answer(example["new_region"].encode()), encode), len(head))
-    answer, finished = _worker.answer(example)
-    return Edit(gold, answer, bool(score(answer, finished, example)["exact"]))
+    answer = _worker.answer(example)
+    return Edit(spell(_worker.model, ids, len(head)), answer.text, answer.finished and answer.text == example.new_region)
 
 
 def windows(files: Sequence[Path], model_path: str, most_tokens: int) -> Iterator[list[int]]:
@@ -116,11 +81,7 @@ def windows(files: Sequence[Path], model_path: str, most_tokens: int) -> Iterato
     yield from pieces[::every]
 
 
-def total(parts: Sequence[Spelled]) -> Spelled:
-    return Spelled(sum(part.bits for part in parts), sum(part.size_bytes for part in parts), sum(part.tokens for part in parts))
-
-
-def measure(model: str, pieces: list[list[int]], edits: list[dict], processes: int) -> Figures:
+def measure(model: str, pieces: list[list[int]], edits: list[Example], processes: int) -> Figures:
     """The figures of one model."""
     with multiprocessing.Pool(processes, _start, (model,)) as pool:
         text = total(list(pool.imap(_text, pieces, chunksize=1)))
@@ -167,14 +128,16 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    for path in [*([arguments.edits] if arguments.edits else []), *arguments.text, *map(Path, arguments.model)]:
-        if not path.is_file():
-            print(f"error: {path}: no such file\n\nhint: make it as docs/training.md says", file=sys.stderr)
-            return 2
-    if arguments.edits is None and not arguments.text:
-        parser.error("nothing to measure: name edits, --text files or both")
-    pieces = list(windows(arguments.text, arguments.model[0], arguments.text_tokens)) if arguments.text else []
-    edits = list(examples(arguments.edits, arguments.limit)) if arguments.edits else []
+    try:
+        if arguments.edits is None and not arguments.text:
+            raise EvaluationError("nothing to measure: name edits, --text files or both")
+        for model in arguments.model:
+            open_model(model).close()
+        pieces = list(windows(arguments.text, arguments.model[0], arguments.text_tokens)) if arguments.text else []
+        edits = read_examples(arguments.edits, arguments.limit) if arguments.edits else []
+    except (EvaluationError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     found = [measure(model, pieces, edits, arguments.processes) for model in arguments.model]
     rows = [summary(figures, found[0]) for figures in found]
     print(json.dumps({"version": 1, "formats": rows}) if arguments.json else table(rows))
