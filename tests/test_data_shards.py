@@ -6,7 +6,6 @@ import ast
 import json
 import zipfile
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from cromwell.contract import prompt
 from training import tokenizer
 from training.data import __main__ as command
-from training.data import build, fetch, pictures, pictures_tiles, shards, source
+from training.data import build, fetch, shards, source
 
 LIBRARY = Path(ast.__file__).parent
 TRAIN_FILES = ("argparse.py", "textwrap.py", "shlex.py", "configparser.py", "json/decoder.py", "csv.py", "gettext.py", "bdb.py")
@@ -41,7 +40,7 @@ def place(tmp_path_factory) -> Path:
 
 def make(place: Path, name: str, seed: int = 1, processes: int = 1, split: str = "train") -> tuple[Path, dict]:
     """A small shard of the place's sources."""
-    counts = {"edits": 60, "plain": 12, "pictures": 4}
+    counts = {"edits": 60, "plain": 12}
     arguments = (place / "src", place / "manifest.json", split, place / "tokenizer.bin", place / name, counts, seed, processes)
     return place / name, build.build_shard(*arguments)
 
@@ -55,12 +54,12 @@ def test_documents_have_the_prompt_format(place, shard):
     data = shards.open_shard(shard)
     special = {name: i for i, name in enumerate(prompt.SPECIAL_TOKENS)}
     kinds = [data.index["kinds"][kind] for kind in data.kinds]
-    assert data.index["counts"]["picture"] == len(data.tiles) == kinds.count("picture") > 0
+    assert not len(data.tiles) and (data.tile_of == -1).all()
     for i, kind in enumerate(kinds):
         ids = data.ids(i).tolist()
         loss_start = int(data.docs[i, 1] - data.docs[i, 0])
         assert len(ids) <= 1024
-        assert (data.tile_of[i] >= 0) == (kind == "picture") == (special["<IMAGE>"] in ids)
+        assert special["<IMAGE>"] not in ids
         if kind == "plain":
             assert (ids[0], ids[-1], loss_start) == (special["<FILE>"], special["</FILE>"], 1)
         elif kind == "fill":
@@ -86,7 +85,7 @@ def test_no_training_document_holds_a_held_out_function(place, shard):
     own = {line.strip() for name in TRAIN_FILES for line in (LIBRARY / name).read_bytes().splitlines()}
     telling = {line for line in fractions - own if len(line) > 30 and b"=" in line}
     assert len(telling) > 20 and data.index["heldout_bodies"] > 20
-    edits = [i for i, kind in enumerate(data.kinds) if data.index["kinds"][kind] not in ("plain", "fill", "picture")]
+    edits = [i for i, kind in enumerate(data.kinds) if data.index["kinds"][kind] not in ("plain", "fill")]
     inside = [i for i in range(len(data.docs)) if telling & {line.strip() for line in decode(data.ids(i).tolist()).splitlines()}]
     assert len(edits) == 60
     assert not inside
@@ -119,8 +118,6 @@ def damaged(shard: Path, target: Path, name: str, change) -> Path:
         ("tokens.npy", lambda data: data[:-10], "tokens.npy: unreadable"),
         ("tokens.npy", lambda data: data[:200] + bytes((data[200] ^ 1,)) + data[201:], "tokens.npy: digest differs"),
         ("docs.npy", lambda data: b"not an array", "docs.npy: unreadable"),
-        ("tiles.bin", lambda data: data[:-1], "tiles.bin: .* bytes, tile_ends.npy says"),
-        ("tiles.bin", lambda data: data[:9] + bytes((data[9] ^ 1,)) + data[10:], "tiles.bin: digest differs"),
         ("kinds.npy", lambda data: data.replace(b"|u1", b"|i1"), "kinds.npy: holds int8"),
         ("index.json", lambda data: data[:100], "index.json: not a shard index"),
         ("index.json", lambda data: data.replace(b'"format": 2', b'"format": 9'), "shard format 9"),
@@ -163,16 +160,6 @@ def test_every_command_of_the_table_is_there_and_documented(capsys):
             command.main([name, "--help"])
         assert stop.value.code == 0 and f"python -m training.data {name} " in text, name
     assert command.main([]) == 2 and "commands:" in capsys.readouterr().out
-
-
-def test_pictures_show_their_code():
-    """A picture has ink, keeps inside its tile, and depends on its code."""
-    code = b"def f(x):\n    return x + 1\n"
-    tiles = [pictures.render(text, Random(4)) for text in (code, code, code.replace(b"1", b"2"))]
-    assert all(tile is not None and (tile.rows, tile.cols) == (1, 1) for tile in tiles)
-    assert tiles[0] == tiles[1] != tiles[2]
-    assert len(set(pictures_tiles.join(tiles[0]).reshape(-1, 3).sum(axis=1).tolist())) > 3
-    assert pictures.render(b"x = " + b"1 + " * 40 + b"1\n", Random(4)) is None
 
 
 def wheel(folder: Path, name: str, licence: str, files: dict[str, bytes]) -> Path:

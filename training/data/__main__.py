@@ -17,16 +17,18 @@ from .fetch import DataError
 COMMANDS = {  # name: (module of this package, what it does)
     "manifest": ("fetch", "describe downloaded wheels: name, version, licence, digest, split"),
     "fetch": ("fetch", "download the manifest's wheels and unpack their Python files"),
-    "edits": ("build", "make a shard of instruction edits, plain code and pictures"),
+    "edits": ("build", "make a shard of instruction edits and plain code"),
     "heldout": ("build", "make evaluation edits from the held-out packages"),
     "narrow": ("narrow", "the edits of a shard, or of a .jsonl file, on regions of one to three lines"),
+    "pictures": ("pictures_build", "make a shard of pictures: code, charts, tables, mock-ups"),
+    "pictures-heldout": ("pictures_build", "make pictures for evaluation, with fonts seen and unseen"),
     "show": ("show", "print some documents of a shard"),
 }
 
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
-    listing = "\n".join(f"  {name:<12}{about}" for name, (_, about) in COMMANDS.items())
+    listing = "\n".join(f"  {name:<18}{about}" for name, (_, about) in COMMANDS.items())
     top = argparse.ArgumentParser(
         prog="training.data",
         description="Fetches, describes and makes training data (docs/data.md).",

@@ -15,9 +15,8 @@ from typing import Iterator, NamedTuple
 
 from training import tokenizer
 
-from . import documents, edits, names, pictures, shards, source
+from . import documents, edits, names, shards, source
 from .fetch import MANIFEST, DataError, read_manifest
-from .pictures_tiles import Picture
 from .registry import KINDS
 
 CHUNK_FILES = 32
@@ -25,7 +24,7 @@ POOL_FILES = 1500
 MAX_PASSES = 20  # over the files, each with other edits
 MAX_REGION_BYTES = 2000  # of an evaluation edit
 MAX_SAME_REGION = 3  # edits kept of one region: code is copied between files
-DOCUMENT_KINDS = [*KINDS, "plain", "fill", "picture"]
+DOCUMENT_KINDS = [*KINDS, "plain", "fill"]
 
 
 class Plan(NamedTuple):
@@ -37,7 +36,6 @@ class Plan(NamedTuple):
     leaked: frozenset[bytes]  # body hashes of the held-out packages
     tokenizer: Path
     plain_per_edit: float
-    pictures_per_edit: float
 
 
 _plan: Plan | None = None  # set before the processes are forked
@@ -49,7 +47,6 @@ class Made(NamedTuple):
 
     document: documents.Document
     region: bytes  # digest of the region, for counting copies; empty where copies do no harm
-    picture: Picture | None
 
 
 def packages(manifest: Path, split: str) -> list[str]:
@@ -88,26 +85,12 @@ def _work(job: tuple[int, list[tuple[str, str]]]) -> list[Made]:
         for example in edits.draw(file, found, plan.pools, balance, rng):
             document = documents.edit_document(example, _encode)
             if document is not None:
-                made.append(Made(document, hashlib.blake2b(example.target.region, digest_size=8).digest(), None))
+                made.append(Made(document, hashlib.blake2b(example.target.region, digest_size=8).digest()))
             if rng.random() < plan.plain_per_edit:
                 document = documents.plain_document(file, rng.choice(found), rng, _encode)
                 if document is not None:
-                    made.append(Made(document, b"", None))
-            if rng.random() < plan.pictures_per_edit:
-                made += _picture(file, found, rng)
+                    made.append(Made(document, b""))
     return made
-
-
-def _picture(file: source.SourceFile, found: list[source.Unit], rng: Random) -> list[Made]:
-    for _ in range(8):
-        code = pictures.snippet(rng.choice(found), rng)
-        picture = pictures.render(code, rng) if code else None
-        if picture:
-            document = documents.picture_document(
-                code, edits.short_path(file.path, rng), rng.choice(pictures.INSTRUCTIONS).encode(), _encode
-            )
-            return [Made(document, b"", picture)]
-    return []
 
 
 def _jobs(files: list[tuple[str, str]], seed: int) -> Iterator[tuple[int, list[tuple[str, str]]]]:
@@ -130,26 +113,25 @@ def _usable(src: Path, manifest: Path, split: str) -> tuple[list[tuple[str, str]
 
 
 def build_shard(src: Path, manifest: Path, split: str, tokenizer_path: Path, out: Path, counts: dict, seed: int, processes: int) -> dict:
-    """Write a shard of counts["edits"] edits, about counts["plain"] plain documents and counts["pictures"] pictures; returns its index."""
+    """Write a shard of counts["edits"] edits and about counts["plain"] plain documents; returns its index."""
     global _plan
     files, reasons = _usable(src, manifest, split)
     leaked = heldout_hashes(src, packages(manifest, "heldout"), processes) if split == "train" else frozenset()
     pools = names.collect(src, files, POOL_FILES, Random(f"{seed}/pools"), leaked)
-    ratios = [counts[kind] / max(1, counts["edits"]) * 1.1 for kind in ("plain", "pictures")]
-    _plan = Plan(src, seed, pools, leaked, tokenizer_path, *ratios)
+    _plan = Plan(src, seed, pools, leaked, tokenizer_path, counts["plain"] / max(1, counts["edits"]) * 1.1)
     writer = shards.Writer(out, DOCUMENT_KINDS)
     seen: Counter = Counter()
     left = Counter(counts)
     skipped: Counter = Counter()
     with multiprocessing.get_context("fork").Pool(processes) as pool:
         for made in pool.imap(_work, _jobs(files, seed)):
-            for document, region, picture in made:
-                group = "pictures" if picture else "plain" if document.kind in ("plain", "fill") else "edits"
+            for document, region in made:
+                group = "plain" if document.kind in ("plain", "fill") else "edits"
                 seen[region] += bool(region)
                 if left[group] <= 0 or seen[region] > MAX_SAME_REGION:
                     skipped["enough" if left[group] <= 0 else "copied region"] += 1
                     continue
-                writer.add(document.ids, document.loss_start, document.kind, picture)
+                writer.add(document.ids, document.loss_start, document.kind)
                 left[group] -= 1
             if left["edits"] <= 0:
                 break
@@ -211,17 +193,12 @@ def edits_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="SHARD")
     parser.add_argument("--count", type=int, required=True, metavar="N", help="edits")
     parser.add_argument("--plain", type=int, metavar="N", help="plain and fill-in-the-middle documents (default: a sixth of --count)")
-    parser.add_argument("--pictures", type=int, default=0, metavar="N", help="pictures of code")
     parser.add_argument("--seed", type=int, default=1, metavar="S")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, metavar="N")
 
 
 def edits_command(arguments: argparse.Namespace) -> None:
-    counts = {
-        "edits": arguments.count,
-        "plain": arguments.count // 6 if arguments.plain is None else arguments.plain,
-        "pictures": arguments.pictures,
-    }
+    counts = {"edits": arguments.count, "plain": arguments.count // 6 if arguments.plain is None else arguments.plain}
     path = arguments.tokenizer / "tokenizer.bin" if arguments.tokenizer.is_dir() else arguments.tokenizer
     options = (arguments.split, path, arguments.out, counts, arguments.seed, arguments.processes)
     index = build_shard(arguments.src, arguments.manifest, *options)

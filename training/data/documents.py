@@ -52,7 +52,7 @@ def plain_document(file: source.SourceFile, unit: source.Unit, rng: Random, enco
     return Document(ids, 1, kind) if 24 <= len(ids) <= MAX_PLAIN_TOKENS else None
 
 
-def picture_document(code: bytes, path: bytes, instruction: bytes, encode: Callable[[bytes], list[int]]) -> Document:
-    """A picture, an instruction to write its code, and the code; the region is empty."""
+def picture_document(answer: bytes, path: bytes, instruction: bytes, encode: Callable[[bytes], list[int]], kind: str) -> Document:
+    """A picture, an instruction to write what it shows, and that; the region is empty."""
     head = prompt.encode(prompt.edit_prompt(prompt.Target(path, b"", b"", b""), instruction, images=1), encode)
-    return Document(head + prompt.encode(prompt.answer(code), encode), len(head), "picture")
+    return Document(head + prompt.encode(prompt.answer(answer), encode), len(head), kind)

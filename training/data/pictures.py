@@ -1,117 +1,116 @@
-"""Pictures of code: one to six short lines in a Pygments style's colours on a 256x256 RGB tile."""
+"""What a picture document is, pictures of code, and how far an answer is from a picture's text."""
 
 from __future__ import annotations
 
-import functools
 from random import Random
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
-from pygments import lex
-from pygments.lexers import PythonLexer
-from pygments.styles import get_style_by_name
 
-from . import source
-from .pictures_tiles import SIDE, Picture, cut
+from .pictures_fonts import Face
+from .pictures_screen import Look, draw, draw_look
+from .pictures_tiles import SIDE
 
-MAX_LINES, MAX_COLUMNS = 6, 36
-FONTS = ("DejaVuSansMono.ttf", "DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf", "")
-"""Fonts asked for by name, where the system has them; "" is the one inside PIL."""
-STYLES = (
-    "default",
-    "monokai",
-    "vs",
-    "friendly",
-    "dracula",
-    "github-dark",
-    "solarized-light",
-    "solarized-dark",
-    "tango",
-    "xcode",
-    "nord",
-    "gruvbox-dark",
-    "bw",
-)
-SIZES = (10, 11, 12, 13, 14, 16)
-INSTRUCTIONS = (
-    "write the code of this screenshot",
-    "write the code in the picture",
-    "transcribe this screenshot",
-    "type the code that the picture shows",
-    "code from the screenshot",
-    "write this code",
-    "copy the code of this image",
-    "what is shown, as code",
-    "turn this picture into code",
-    "transcribe the code",
-    "write down the code shown here",
-    "insert the code of the screenshot",
-    "Write the code shown in the image.",
-    "screenshot to code",
-    "reproduce this snippet",
-    "read the code off this picture",
-)
+KINDS = ("code", "chart", "table", "mockup")
+MIN_LETTERS = 3
+"""Letters and digits that a picture of code shows at least."""
 
 
-@functools.lru_cache(maxsize=None)
-def font(name: str, size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    """A font of this size; the one inside PIL when the system has none of that name."""
-    try:
-        return ImageFont.truetype(name, size) if name else ImageFont.load_default(size)
-    except OSError:
-        return ImageFont.load_default(size)
+class Sample(NamedTuple):
+    """One picture and what to answer to it."""
+
+    kind: str
+    pixels: np.ndarray  # [height, width, 3] uint8
+    gold: bytes
+    path: bytes  # of the file that the answer is written to
+    facts: dict  # font, whether training sees it, and whatever else an evaluation may group by
 
 
-def snippet(unit: source.Unit, rng: Random) -> bytes | None:
-    """A few short lines of a unit without their common indentation; None when its lines are too long."""
-    first = rng.randrange(len(unit.lines))
-    lines = [line.decode("utf-8", "replace").rstrip() for line in unit.lines[first : first + rng.choice((1, 1, 2, 3, 4, MAX_LINES))]]
-    while lines and not lines[-1]:
-        lines.pop()
-    while lines and not lines[0]:
-        del lines[0]
-    if not lines or any("\t" in line for line in lines):
+def grids(max_tiles: int) -> list[tuple[int, int]]:
+    """Rows and columns of the grids of at most `max_tiles` tiles, four at most either way."""
+    return [(rows, cols) for rows in range(1, 5) for cols in range(1, 5) if rows * cols <= max_tiles]
+
+
+def code_sample(lines: list[str], path: bytes, faces: list[Face], rng: Random, max_tiles: int) -> Sample | None:
+    """A screenshot of some of `lines`; None when none of them fit. The gold is the text as shown: without line numbers and
+    without the indentation that all lines have in common; tabs and steps of indentation have the width that they are shown with."""
+    rows, cols = (1, 1) if max_tiles == 1 or rng.random() < 0.5 else rng.choice(grids(max_tiles))
+    look = draw_look(rng, faces, path.decode("ascii", "replace").rsplit("/", 1)[-1])
+    columns, most = look.room(cols * SIDE, rows * SIDE)
+    amount = rng.random()
+    if amount < 0.2:
+        most = min(most, 1)
+    elif amount < 0.5:
+        most = min(most, rng.randint(2, 6))
+    lines = _indented(lines, rng)
+    shown = max((_run(lines, rng.randrange(len(lines)), columns, most) for _ in range(3)), key=len)
+    if sum(map(str.isalnum, "".join(shown))) < MIN_LETTERS:
         return None
-    indent = min(len(line) - len(line.lstrip()) for line in lines if line)
-    lines = [line[indent:] for line in lines]
-    text = "\n".join(lines) + "\n"
-    if max(map(len, lines)) > MAX_COLUMNS or len(text) < 4 or not text.isascii():
-        return None
-    return text.encode()
+    pixels = draw(shown, look, cols * SIDE, rows * SIDE, fill=rng.random() < 0.25)
+    return Sample("code", pixels, ("\n".join(shown) + "\n").encode(), path, _facts(look))
 
 
-def render(code: bytes, rng: Random) -> Picture | None:
-    """A picture of one tile: `code` drawn with a random font, size, style and margin; None when it does not fit."""
-    style = get_style_by_name(rng.choice(STYLES))
-    face = font(rng.choice(FONTS), rng.choice(SIZES))
-    left, top = rng.randint(2, 12), rng.randint(2, 16)
-    ascent, descent = face.getmetrics()
-    height = ascent + descent + rng.randint(0, 4)
-    lines = code.decode().split("\n")[:-1]
-    width = max(face.getlength(line) for line in lines) + left
-    if width > SIDE - 2 or top + height * len(lines) > SIDE - 2:
-        return None
-    # A screenshot smaller than the tile stands at its top left; the model pads with white.
-    right, bottom = (
-        (SIDE, SIDE)
-        if rng.random() < 0.3
-        else (min(SIDE, int(width) + rng.randint(2, 30)), min(SIDE, top + height * len(lines) + rng.randint(2, 20)))
-    )
-    picture = Image.new("RGB", (SIDE, SIDE), "white")
-    draw = ImageDraw.Draw(picture)
-    draw.rectangle((0, 0, right - 1, bottom - 1), fill=style.background_color)
-    x, y = float(left), top
-    for token, text in lex(code.decode(), PythonLexer(stripnl=False)):
-        colour = "#" + (style.style_for_token(token)["color"] or ("ffffff" if _is_dark(style.background_color) else "000000"))
-        for i, part in enumerate(text.split("\n")):
-            if i:
-                x, y = float(left), y + height
-            draw.text((x, y), part, fill=colour, font=face)
-            x += face.getlength(part)
-    return cut(np.asarray(picture))
+def _facts(look: Look) -> dict:
+    return {
+        "font": look.face.family,
+        "font_seen": look.face.seen,
+        "size": look.size,
+        "smoothing": look.smoothing,
+        "style": look.style,
+        "line_numbers": bool(look.numbers),
+    }
 
 
-def _is_dark(colour: str) -> bool:
-    digits = colour.lstrip("#")
-    digits = "".join(2 * digit for digit in digits) if len(digits) == 3 else digits
-    return sum(int(digits[i : i + 2], 16) for i in (0, 2, 4)) < 384
+def _indented(lines: list[str], rng: Random) -> list[str]:
+    """The lines with tabs as spaces and, sometimes, another step of indentation than four, as an editor's tab size makes it."""
+    tab = rng.choice((2, 4, 8))
+    lines = [line.expandtabs(tab).rstrip() for line in lines]
+    step = rng.choice((2, 3, 8)) if rng.random() < 0.15 else 4
+    widths = [len(line) - len(line.lstrip()) for line in lines]
+    return [" " * (width // 4 * step + width % 4) + line.lstrip() for line, width in zip(lines, widths, strict=True)]
+
+
+def _run(lines: list[str], start: int, columns: int, most: int) -> list[str]:
+    """The first run of at most `most` lines from `start` on that fit into `columns`, without the indentation that they share.
+
+    A line that is too long, or not ASCII, ends a run: nothing is wrapped, and nothing shown is cut off."""
+    kept: list[str] = []
+    indent = 0
+    for line in lines[start:]:
+        if not kept and not line:
+            continue
+        step = len(line) - len(line.lstrip())
+        shared = (min(indent, step) if kept else step) if line else indent
+        fits = line.isascii() and line.isprintable() and max(map(len, [*kept, line])) - shared <= columns
+        if kept and not fits or len(kept) == most:
+            break
+        if fits:
+            kept.append(line)
+            indent = shared
+    while kept and not kept[-1]:
+        kept.pop()
+    return [line[indent:] for line in kept]
+
+
+def edit_distance(one: str, other: str) -> int:
+    """Insertions, deletions and substitutions of characters between two texts: Myers' bit vectors (J. ACM 46, 1999) in one big integer."""
+    if not one or not other:
+        return len(one) + len(other)
+    places: dict[str, int] = {}
+    for i, char in enumerate(one):
+        places[char] = places.get(char, 0) | 1 << i
+    every, last = (1 << len(one)) - 1, 1 << len(one) - 1
+    up, down, distance = every, 0, len(one)
+    for char in other:
+        equal = places.get(char, 0)
+        diagonal = (((equal & up) + up) ^ up) | equal | down
+        right_up, right_down = down | ~(diagonal | up) & every, up & diagonal
+        distance += bool(right_up & last) - bool(right_down & last)
+        right_up, right_down = right_up << 1 & every | 1, right_down << 1 & every
+        up, down = right_down | ~(diagonal | right_up) & every, right_up & diagonal
+    return distance
+
+
+def character_error_rate(gold: str, answer: str) -> float:
+    """Edit distance of characters over the gold's length; above 1 where an answer is longer than wrong. White space counts."""
+    return edit_distance(gold, answer) / max(1, len(gold))

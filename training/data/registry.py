@@ -14,7 +14,7 @@ from random import Random
 from types import ModuleType
 from typing import NamedTuple
 
-from . import kinds, repairs, statements, templates
+from . import kinds, pictures_words, repairs, statements, templates
 from .names import Pools
 from .view import Draft, View
 
@@ -26,7 +26,7 @@ GROUPS: tuple[tuple[float, tuple[ModuleType, ...]], ...] = (
 """(share of all edits, modules). Shares count relative to one another; within a group the kinds' weights do."""
 
 NOTHING_SHARE = 10.0  # percent of all edits that ask for what is not there
-TEMPLATE_MODULES: tuple[ModuleType, ...] = (templates,)  # modules that bring wordings alone
+TEMPLATE_MODULES: tuple[ModuleType, ...] = (templates, pictures_words)  # modules that bring wordings alone
 
 
 class Kind(NamedTuple):
