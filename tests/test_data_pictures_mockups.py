@@ -107,7 +107,8 @@ def test_what_does_not_fit_is_not_drawn():
 
 def test_every_part_of_a_mockup_changes_the_picture():
     look = mockups_draw.draw_look(Random(4), FACES)
-    drawn = {mockups_draw.draw_page(nodes, look, 4).tobytes() for nodes in (FORM, FORM[1:], FORM[:2], (Node("ul", children=(Node("li", "a"),)),))}
+    pages = (FORM, FORM[1:], FORM[:2], (Node("ul", children=(Node("li", "a"),)),))
+    drawn = {mockups_draw.draw_page(nodes, look, 4).tobytes() for nodes in pages}
     ticked = [Node("input", attributes=(*checked, ("type", "checkbox"))) for checked in ((), (("checked", ""),))]
     drawn |= {mockups_draw.draw_page((box, Node("label", "on")), look, 4).tobytes() for box in ticked}
     assert len(drawn) == 6
