@@ -22,6 +22,7 @@ COMMANDS = {  # name: (module of this package, what it does)
     "narrow": ("narrow", "the edits of a shard, or of a .jsonl file, on regions of one to three lines"),
     "pictures": ("pictures_build", "make a shard of pictures: code, charts, tables, mock-ups"),
     "pictures-heldout": ("pictures_build", "make pictures for evaluation, with fonts seen and unseen"),
+    "releases": ("releases", "fetch pairs of releases; make edits of the functions that changed between them"),
     "show": ("show", "print some documents of a shard"),
 }
 

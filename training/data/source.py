@@ -122,7 +122,12 @@ def list_files(src: Path, packages: list[str], reasons: Counter) -> list[tuple[s
 
 def load(src: Path, package: str, path: str) -> SourceFile | None:
     """The parsed file with LF line ends, or None when it does not parse."""
-    text = (src / package / path).read_bytes().removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    return parsed((src / package / path).read_bytes(), package, path)
+
+
+def parsed(data: bytes, package: str, path: str) -> SourceFile | None:
+    """The file that holds `data`, with LF line ends, or None when it does not parse."""
+    text = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
     if b"\r" in text or b"\f" in text:
         return None
     try:
