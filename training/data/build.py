@@ -22,6 +22,7 @@ from .registry import KINDS
 CHUNK_FILES = 32
 POOL_FILES = 1500
 MAX_PASSES = 20  # over the files, each with other edits
+MAX_MISSES = 150  # tries in a row, in units that look fit, before an evaluation set does without more of a kind
 MAX_REGION_BYTES = 2000  # of an evaluation edit
 MAX_SAME_REGION = 3  # edits kept of one region: code is copied between files
 DOCUMENT_KINDS = [*KINDS, "plain", "fill"]
@@ -154,7 +155,7 @@ def build_heldout(src: Path, manifest: Path, out: Path, count_per_kind: int, see
     files, _ = _usable(src, manifest, "heldout")
     rng = Random(f"{seed}/heldout")
     pools = names.collect(src, files, POOL_FILES, rng)
-    wanted = dict.fromkeys(KINDS, count_per_kind)
+    wanted, misses = dict.fromkeys(KINDS, count_per_kind), dict.fromkeys(KINDS, 0)
     seen: set[bytes] = set()
     rows = []
     by_package: dict[str, list[tuple[str, str]]] = {}
@@ -172,7 +173,11 @@ def build_heldout(src: Path, manifest: Path, out: Path, count_per_kind: int, see
             candidates = edits.fitting(found, kind)
             example = edits.make(file, rng.choice(candidates), kind, pools, rng, held_out=unseen) if candidates else None
             if example is None or example.target.region in seen or len(example.target.region) > MAX_REGION_BYTES:
+                misses[kind] += bool(candidates)
+                if misses[kind] > MAX_MISSES:
+                    wanted[kind] = 0
                 continue
+            misses[kind] = 0
             seen.add(example.target.region)
             wanted[kind] -= 1
             texts = {**example.target._asdict(), "instruction": example.instruction, "new_region": example.new_region}

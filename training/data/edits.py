@@ -140,9 +140,7 @@ class Balance:
 
     def draw(self, rng: Random) -> str:
         """A kind; those behind their share come more often."""
-        weights = [
-            row.share * min(4.0, max(0.1, row.share / 100 * self.total / (self.made[kind] + 1))) for kind, row in KINDS.items()
-        ]
+        weights = [row.share * min(4.0, max(0.1, row.share / 100 * self.total / (self.made[kind] + 1))) for kind, row in KINDS.items()]
         return rng.choices(list(KINDS), weights)[0]
 
     def count(self, kind: str) -> None:

@@ -4,6 +4,7 @@ The last HELD_OUT templates of every list are never used for training; half of t
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 from .registry import TEMPLATES
@@ -11,8 +12,10 @@ from .registry import TEMPLATES
 HELD_OUT = 2
 
 _QUOTES = (("", ""), ("`", "`"), ("'", "'"), ('"', '"'))
+_ALTERNATIVES = re.compile(r"\[([^\[\]]*\|[^\[\]]*)\]")  # "[drop|remove] it": one of the words
 _PROSE_SLOTS = frozenset(("role", "many", "text"))  # words rather than code: never quoted
 _VALUE_SLOTS = frozenset(("value", "default"))  # quotes would turn them into strings: backticks or nothing
+_VALUE_KINDS = frozenset(("change_constant", "change_default", "add_annotation", "change_annotation"))  # of these also old and new
 
 
 def choices(kind: str, variant: str, held_out: bool) -> tuple[str, ...]:
@@ -21,30 +24,34 @@ def choices(kind: str, variant: str, held_out: bool) -> tuple[str, ...]:
     return every[-HELD_OUT:] if held_out else every[:-HELD_OUT]
 
 
+def _is_code(template: str, field: str) -> bool:
+    """True when a field stands within code in a template: as `({text})`, `{name}(`, `{name}.close` or the like."""
+    place = template.find(field)
+    after = template[place + len(field) : place + len(field) + 2]
+    within = after[:1] in ("(", "[") or (after[:1] == "." and after[1:].isalpha())
+    return place >= 0 and bool(after and within or place and template[place - 1] in "(.@")
+
+
 def word(rng: Random, kind: str, variant: str, slots: dict[str, str], held_out: bool = False) -> str:
     """One instruction. Names, values and statements stay letter for letter; only the words around them vary."""
     if kind == "nothing":
         kind, variant = variant.split("/")
     elif kind == "rename":
         variant = "in" if slots["func"] and rng.random() < 0.25 else "plain"
-    template = rng.choice(choices(kind, variant, held_out))
+    template = _ALTERNATIVES.sub(lambda match: rng.choice(match[1].split("|")), rng.choice(choices(kind, variant, held_out)))
     courtesy = rng.choice(("please ", "Please ", "can you ", "could you ", "pls ")) if rng.random() < 0.04 else ""
     before, after = rng.choices(_QUOTES, (55, 27, 9, 9))[0]
     filled = {}
     for slot, value in slots.items():
         # Quotes would turn a value into a string: values and whatever holds quotes get none but backticks.
-        own = (
-            any(quote in value for quote in "'\"")
-            or slot in _VALUE_SLOTS
-            or (kind in ("change_constant", "change_default") and slot in ("old", "new"))
-        )
+        own = any(quote in value for quote in "'\"") or slot in _VALUE_SLOTS or (kind in _VALUE_KINDS and slot in ("old", "new"))
         bare = (
             slot in _PROSE_SLOTS
             or value in ("assert", "raise", "return")
             or (own and before != "`")
             or "s/{" in template
-            or f"{{{slot}}}(" in template
             or "={" in template
+            or _is_code(template, f"{{{slot}}}")
         )
         filled[slot] = value if bare else before + value + after
     lead = template.split("{")[0]

@@ -198,6 +198,11 @@ def collect(src: Path, files: list[tuple[str, str]], limit: int, rng: random.Ran
     return Pools(*(ranked(field) for field in Pools._fields))
 
 
+def words_of(name: str) -> list[str]:
+    """The words that an identifier is made of, in lower case."""
+    return [word.lower() for word in _STYLE.findall(name)]
+
+
 def _usable(name: str) -> bool:
     return name.isascii() and name.isidentifier() and name not in RESERVED and not name.startswith("__") and len(name) <= 32
 

@@ -14,14 +14,39 @@ from random import Random
 from types import ModuleType
 from typing import NamedTuple
 
-from . import kinds, pictures_words, repairs, statements, templates
+from . import (
+    edits_branches,
+    edits_calls,
+    edits_classes,
+    edits_entries,
+    edits_errors,
+    edits_idioms,
+    edits_imports,
+    edits_logging,
+    edits_loops,
+    edits_names,
+    edits_signature,
+    edits_strings,
+    edits_text,
+    edits_types,
+    kinds,
+    pictures_words,
+    repairs,
+    statements,
+    templates,
+)
 from .names import Pools
 from .view import Draft, View
 
+_STRUCTURE = (edits_signature, edits_calls, edits_types, edits_classes, edits_entries, edits_text, edits_imports)
+_BEHAVIOUR = (edits_errors, edits_logging, edits_strings, edits_idioms, edits_branches, edits_loops, edits_names)
+
 GROUPS: tuple[tuple[float, tuple[ModuleType, ...]], ...] = (
-    (50.0, (kinds,)),
-    (10.0, (statements,)),
-    (25.0, (repairs,)),
+    (45.0, (kinds,)),
+    (6.0, (statements,)),
+    (13.0, _STRUCTURE),
+    (13.0, _BEHAVIOUR),
+    (13.0, (repairs,)),
 )
 """(share of all edits, modules). Shares count relative to one another; within a group the kinds' weights do."""
 
