@@ -163,7 +163,7 @@ def usable_units(file: source.SourceFile, rng: Random, leaked: frozenset[bytes])
 def fitting(found: list[source.Unit], kind: str) -> list[source.Unit]:
     """The units in which an edit of `kind` is worth a try."""
     hint = KINDS[kind].hint
-    return [unit for unit in found if hint.search(b"".join(unit.lines))] if hint else found
+    return [unit for unit in found if hint.search(unit.text)] if hint else found
 
 
 def draw(file: source.SourceFile, found: list[source.Unit], pools: Pools, balance: Balance, rng: Random) -> Iterator[Example]:

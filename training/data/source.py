@@ -46,10 +46,15 @@ class Unit:
             self.tree = tree
 
     @cached_property
+    def text(self) -> bytes:
+        """All lines as one."""
+        return b"".join(self.lines)
+
+    @cached_property
     def tree(self) -> ast.Module:
         """Positions are those of `lines`: line numbers from 1, columns in bytes. Empty when the lines do not parse on their own."""
         try:
-            return parse_indented(b"".join(self.lines))
+            return parse_indented(self.text)
         except SyntaxError:  # a piece that shares a line with its neighbour
             return ast.Module(body=[], type_ignores=[])
 

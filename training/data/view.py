@@ -51,7 +51,7 @@ class Facts:
 
     def __init__(self, unit: source.Unit):
         self.starts = line_starts(unit.lines)
-        self.text = b"".join(unit.lines)
+        self.text = unit.text
         self.nodes: list[ast.AST] = [unit.tree]  # breadth first, operators and contexts left out
         self.parents: dict[int, tuple[ast.AST, str]] = {}  # id of a node -> the node above and the field it stands in
         self.in_string: set[int] = set()  # ids of the nodes inside f-strings
