@@ -100,3 +100,19 @@ def test_the_prompt_does_not_depend_on_where_a_file_lies():
 ])
 def test_the_model_sees_whole_lines_with_lf(raw, eol, expected):
     assert region_text(b"xx" + raw, {"start_byte": 2, "end_byte": 2 + len(raw)}, eol) == expected
+
+
+@pytest.mark.parametrize(
+    "said, read",
+    [
+        (b"rename `a` to `b_c`", b" rename ` a ` to ` b_c `"),
+        (b" set `x`to `'y z'`.", b" set ` x `to ` 'y z' `."),
+        (b"`a`->`b`", b" ` a `->` b `"),
+        (b"a ` and\n no end", b" a ` and\n no end"),
+        (b"``` and ``", b" ``` and ``"),
+        (b"", b" "),
+    ],
+)
+def test_code_in_an_instruction_stands_between_spaces(said, read):
+    assert prompt.spaced(said) == read
+    assert prompt.spaced(read) == read

@@ -143,8 +143,10 @@ def test_lines_and_columns_start_over_at_special_tokens():
         x, place = model.embed(ids, None)
         rows = x - model.embed.weight[ids]
         lines, columns = (0, 0, 1, 1, 0, 0, 2, 2, 2, 2, 2, 2), (0, 1, 0, 1, 0, 1, 0, 1, 2, 2, 0, 0)  # at most 2
-        assert torch.allclose(rows[0], model.embed.line[list(lines)] + model.embed.column[list(columns)], atol=1e-6)
-    assert (place.line_B.tolist(), place.column_B.tolist()) == ([4], [0])
+        parts = (0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2)  # 3, the id of the special token and 1, at most 2
+        want = model.embed.line[list(lines)] + model.embed.column[list(columns)] + model.embed.part[list(parts)]
+        assert torch.allclose(rows[0], want, atol=1e-6)
+    assert [part.tolist() for part in place] == [[feed], [4], [0], [special + 1]]
 
 
 @pytest.mark.parametrize(

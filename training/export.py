@@ -124,8 +124,7 @@ def tensors(config: Mapping[str, Any]) -> list[Tensor]:
     found = [Tensor("embed.weight", (config["vocab_size"], language), True, True)]
     if config["places"]:
         found.append(Tensor("embed.breaks", (config["vocab_size"],), False, False))
-        found.append(Tensor("embed.line", (config["places"], language), False, False))
-        found.append(Tensor("embed.column", (config["places"], language), False, False))
+        found += [Tensor(f"embed.{name}", (config["places"], language), False, False) for name in ("line", "column", "part")]
     if config["token_shift"]:
         found.append(Tensor("embed.shift", (language,), False, False))
     found += _text_stack("language", config["language"], config["qk_norm"])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from training.processes import Processes
 
-EMBEDDING_LIKE = ("embed.weight", "embed.line", "embed.column", "ar.head", "vision.pos", "vision.tile_row", "vision.tile_col")
+EMBEDDING_LIKE = ("embed.weight", "embed.line", "embed.column", "embed.part", "ar.head", "vision.pos", "vision.tile_row", "vision.tile_col")
 """Two-dimensional, but tables of rows rather than maps."""
 
 

@@ -5,12 +5,13 @@ single tokens; given it, training starts from copying and learns where to deviat
 frozen. The circuit, for the ORDER last tokens:
 
     embedding         a row is the same values u in even and in odd channels; token_shift adds the previous token's to the odd ones,
-                      so that their difference is the previous token's u. Rows of lines and columns are points on circles of several
-                      periods: near ones are alike. </EDIT> and <EDIT_END> begin alike, so that a copy of a region ends
+                      so that their difference is the previous token's u. A word and a symbol with that word have the word's part of u
+                      in common. Rows of lines and columns are points on circles of several periods: near ones are alike. </EDIT> and
+                      <EDIT_END> begin alike, so that a copy of a region ends, as do <EDIT> and <EDIT_START>
     language layer 0  heads that look 1, 2, .. positions back by RoPE alone fetch the u of tokens before the previous one
     text_proj         three codes leave each position: u itself, a sum of u of the last ORDER tokens (`ends`, each through its own
-                      rotation), and the same sum for the ORDER tokens before this one (`follows`). To the second comes the place of
-                      this token, to the third that of the one before
+                      rotation), and the same sum for the ORDER tokens before this one (`follows`). To the second come the place of
+                      this token and whether it is in the answer, to the third the place of the one before and whether it is in the region
     in_proj           writes the codes as differences of neighbouring channels: to the head, whose rows have equal neighbours,
                       they are invisible
     AR layer 0        queries are `ends`, keys `follows`, values u: a position finds where its last tokens stood before, best in the
@@ -39,9 +40,11 @@ LINE_RATES = (0.12, 0.4, 1.0, 2.2)  # radians a line
 LINE_SIZE = 1.9  # of the points, where a token's u has about 1 a channel
 COLUMN_RATES = (0.15, 0.7)
 COLUMN_SIZE = 1.5
-PLACE = 2 * (len(LINE_RATES) + len(COLUMN_RATES))  # channels of a place
+CIRCLES = 2 * (len(LINE_RATES) + len(COLUMN_RATES))  # channels of a line and a column
+PLACE = CIRCLES + 1  # and of a part of the text
+PART_SIZE = 3.0
 END_GAIN = 1.15  # of the row of <EDIT_END> over that of </EDIT>, which it copies
-RELATED = 0.6  # of its word in the row of a token that is a symbol and a word
+SYMBOL = 12  # of the directions that travel, those that tell a symbol before a word
 SLOW = 14 / 32  # RoPE pairs from this share on turn by less than a radian within 400 positions (base 1,000,000): they match
 FAST = 7 / 32  # pairs up to this share tell neighbouring positions apart: they look back
 BACK_SHARPNESS = 2.5  # of q_norm and k_norm where heads look back
@@ -54,7 +57,7 @@ def can_copy(model: Model) -> bool:
     config = model.config
     language, ar = config.language, config.ar
     kept, code = _sizes(model)
-    fits = kept + 2 * (code + PLACE) <= min(config.fusion.hidden, ar.hidden // 2) and code + 1 + PLACE <= language.hidden // 2 - kept
+    fits = kept + 2 * (code + PLACE) <= min(config.fusion.hidden, ar.hidden // 2) and code + PLACE + 2 <= language.hidden // 2 - kept
     switches = config.tie_embeddings and config.token_shift and config.qk_norm and config.places
     return bool(switches) and language.heads >= ORDER - 1 and code > 0 and fits
 
@@ -68,28 +71,29 @@ def start_copying(model: Model, texts: Sequence[bytes]) -> None:
     kept, code = _sizes(model)
     basis = orthonormal(width // 2, width // 2)
     travel, spare = basis[:kept], basis[kept:]
-    places = spare[code + 1 : code + 1 + PLACE]
+    circles, answer, region = spare[code + 1 : code + PLACE], spare[code + PLACE], spare[code + PLACE + 1]
 
     # Rows: mostly in the directions that travel, a little elsewhere, and one direction the same for all, which is how a head that
     # looks back gets a query that does not depend on the token.
-    u = torch.randn(config.vocab_size, kept) @ travel + 0.2 * torch.randn(config.vocab_size, len(spare)) @ spare
-    word, form = related(texts)
-    u[form] = RELATED * u[word] + (1 - RELATED**2) ** 0.5 * u[form]
-    u[SPECIAL_TOKENS.index("<EDIT_END>")] = END_GAIN * u[SPECIAL_TOKENS.index("</EDIT>")]
+    u = related(torch.randn(config.vocab_size, kept), texts) @ travel + 0.2 * torch.randn(config.vocab_size, len(spare)) @ spare
+    edit, end, answer_start, answer_end = (SPECIAL_TOKENS.index(name) for name in ("<EDIT>", "</EDIT>", "<EDIT_START>", "<EDIT_END>"))
+    u[answer_start], u[answer_end] = u[edit], END_GAIN * u[end]
     u = u - torch.outer(u @ spare[0], spare[0]) + 2.0 * spare[0]
     model.embed.weight.copy_(EMBEDDING_STD * u.repeat_interleave(2, dim=1))
     lines = 2 * len(LINE_RATES)
     for rows, rates, size, part in (
-        (model.embed.line, LINE_RATES, LINE_SIZE, places[:lines]),
-        (model.embed.column, COLUMN_RATES, COLUMN_SIZE, places[lines:]),
+        (model.embed.line, LINE_RATES, LINE_SIZE, circles[:lines]),
+        (model.embed.column, COLUMN_RATES, COLUMN_SIZE, circles[lines:]),
     ):
         angle = torch.arange(len(rows))[:, None] * torch.tensor(rates)
         rows.copy_(EMBEDDING_STD * size * (torch.cat((angle.cos(), angle.sin()), 1) @ part).repeat_interleave(2, dim=1))
+    for special, flag in ((answer_start, answer), (edit, region)):
+        model.embed.part[special + 1] = EMBEDDING_STD * PART_SIZE * flag.repeat_interleave(2)
     now, before, always = torch.zeros(kept, width), torch.zeros(kept, width), torch.zeros(width)
     here, there = torch.zeros(PLACE, width), torch.zeros(PLACE, width)
-    now[:, 0::2], here[:, 0::2] = travel, places
+    now[:, 0::2], here[:, 0::2] = travel, torch.cat((circles, answer[None]))
     before[:, 0::2], before[:, 1::2] = -travel, travel
-    there[:, 0::2], there[:, 1::2] = -places, places
+    there[:-1, 0::2], there[:-1, 1::2], there[-1, 0::2] = -circles, circles, region
     always[0::2] = spare[0]
     pair = torch.randint(0, config.vocab_size, (2, 4096))
     scale = (model.embed.weight[pair[0]] + model.embed.shift * model.embed.weight[pair[1]]).square().mean().sqrt()
@@ -153,14 +157,21 @@ def _sizes(model: Model) -> tuple[int, int]:
     return min(config.language.hidden // 4, int(size * KEPT)), 2 * (size // 2 - math.floor(size // 2 * SLOW)) - PLACE
 
 
-def related(texts: Sequence[bytes]) -> tuple[Tensor, Tensor]:
-    """(ids of words, ids of their forms), of every token that is one other character and then a word that is a token, or a word alone.
+def related(coordinates_VK: Tensor, texts: Sequence[bytes]) -> Tensor:
+    """Random coordinates of tokens, of which those that are a word, alone or after one other character, have the word's part in common,
+    and the last SYMBOL ones, of the character, with all others after it.
 
     Instructions quote names, code has them after a space or a bracket: tokens that would have nothing in common."""
-    words = {text: i for i, text in enumerate(texts) if i >= len(SPECIAL_TOKENS) and text.isalpha()}
-    pairs = [(words[text[1:]], i) for i, text in enumerate(texts) if not text[:1].isalnum() and text[1:] in words]
-    word, form = zip(*pairs, strict=True) if pairs else ((), ())
-    return torch.tensor(word, dtype=torch.int64), torch.tensor(form, dtype=torch.int64)
+    words: dict[bytes, Tensor] = {}
+    symbols: dict[bytes, Tensor] = {}
+    cut = coordinates_VK.shape[1] - SYMBOL
+    for token, text in enumerate(texts):
+        word = text if text[:1].isalpha() else text[1:]
+        if token >= len(SPECIAL_TOKENS) and word.isalpha():
+            coordinates_VK[token, :cut] = words.setdefault(word, coordinates_VK[token, :cut].clone())
+            symbol = text[: len(text) - len(word)]
+            coordinates_VK[token, cut:] = symbols.setdefault(symbol, coordinates_VK[token, cut:].clone())
+    return coordinates_VK
 
 
 def orthonormal(rows: int, columns: int) -> Tensor:

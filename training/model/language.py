@@ -23,11 +23,12 @@ class Place(NamedTuple):
     id_B: Tensor
     line_B: Tensor  # line feeds since the last special token
     column_B: Tensor  # tokens since the last one that is special or holds a line feed
+    part_B: Tensor  # id of the last special token + 1, 0 before any
 
 
 class Embedding(nn.Module):
-    """Rows of the vocabulary; with places, plus rows of the token's line and column; with token_shift, plus a share of what the token
-    before has.
+    """Rows of the vocabulary; with places, plus rows of the token's line, column and part of the text; with token_shift, plus a share of
+    what the token before has.
 
     Lines and columns start over at every special token, so that a line of an edit's region and the same line of the answer agree."""
 
@@ -38,7 +39,7 @@ class Embedding(nn.Module):
         self.places, self.token_shift = config.places, config.token_shift
         if config.places:
             self.register_buffer("breaks", torch.zeros(config.vocab_size))
-            self.line, self.column = zeros(config.places, width), zeros(config.places, width)
+            self.line, self.column, self.part = (zeros(config.places, width) for _ in range(3))
         if config.token_shift:
             # Half of the channels begin with the previous token mixed in: an attention can tell the two apart from the first step.
             self.shift = nn.Parameter((torch.arange(width) % 2).float())
@@ -51,10 +52,12 @@ class Embedding(nn.Module):
     def forward(self, ids_BT: Tensor, before: Place | None) -> tuple[Tensor, Place]:
         """[B, T] ids to [B, T, D] and the place after them; `before` is the place that they follow, None at the start of the text."""
         x_BTD = F.embedding(ids_BT, self.weight)
-        line_BT, column_BT = self._count(ids_BT, before)
-        if self.places:
-            x_BTD = x_BTD + self._row(line_BT, column_BT)
-        place = Place(ids_BT[:, -1], line_BT[:, -1], column_BT[:, -1])
+        if not self.places:
+            place = Place(ids_BT[:, -1], *(torch.zeros_like(ids_BT[:, -1]),) * 3)
+        else:
+            found = self._count(ids_BT, before)
+            x_BTD = x_BTD + self._row(*found)
+            place = Place(ids_BT[:, -1], *(part[:, -1] for part in found))
         if not self.token_shift:
             return x_BTD, place
         if before is None:
@@ -62,24 +65,28 @@ class Embedding(nn.Module):
         else:
             first_BD = F.embedding(before.id_B, self.weight)
             if self.places:
-                first_BD = first_BD + self._row(before.line_B, before.column_B)
+                first_BD = first_BD + self._row(before.line_B, before.column_B, before.part_B)
             shifted = torch.cat((first_BD[:, None], x_BTD[:, :-1]), dim=1)
         return x_BTD + self.shift * shifted, place
 
-    def _row(self, line: Tensor, column: Tensor) -> Tensor:
-        most = self.places - 1
-        return F.embedding(line.clamp(max=most), self.line) + F.embedding(column.clamp(max=most), self.column)
+    def _row(self, line: Tensor, column: Tensor, part: Tensor) -> Tensor:
+        tables = ((line, self.line), (column, self.column), (part, self.part))
+        return sum(F.embedding(index.clamp(max=self.places - 1), table) for index, table in tables)
 
-    def _count(self, ids_BT: Tensor, before: Place | None) -> tuple[Tensor, Tensor]:
-        """Line and column of every token, its own line feeds included, int64 [B, T] each; zeros without places."""
-        if not self.places:
-            return torch.zeros_like(ids_BT), torch.zeros_like(ids_BT)
+    def _count(self, ids_BT: Tensor, before: Place | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Line, column and part of every token, its own line feeds included, int64 [B, T] each."""
         breaks_BT = self.breaks[ids_BT].long()
+        special_BT = breaks_BT < 0
         fed_BT = breaks_BT.clamp(min=0).cumsum(1) + (0 if before is None else before.line_B[:, None])
-        line_BT = fed_BT - torch.where(breaks_BT < 0, fed_BT, 0).cummax(1).values
+        line_BT = fed_BT - torch.where(special_BT, fed_BT, 0).cummax(1).values
         known_B1 = 0 if before is None else before.column_B[:, None] + 1
-        at_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device) + torch.zeros_like(ids_BT) + known_B1
-        return line_BT, at_BT - torch.where(breaks_BT != 0, at_BT, 0).cummax(1).values
+        here_T = torch.arange(ids_BT.shape[1], device=ids_BT.device)
+        at_BT = here_T + torch.zeros_like(ids_BT) + known_B1
+        column_BT = at_BT - torch.where(breaks_BT != 0, at_BT, 0).cummax(1).values
+        last_BT = torch.where(special_BT, here_T, -1).cummax(1).values
+        earlier_B1 = 0 if before is None else before.part_B[:, None]
+        part_BT = torch.where(last_BT < 0, earlier_B1, ids_BT.gather(1, last_BT.clamp(min=0)) + 1)
+        return line_BT, column_BT, part_BT
 
 
 class LanguageEncoder(nn.Module):

@@ -35,7 +35,7 @@ typedef struct {
   cw_stack_config jepa;
   uint32_t jepa_steps;
   cw_stack_config ar;
-  uint32_t places; /* rows for lines and for columns; 0 = none */
+  uint32_t places; /* rows for lines, for columns and for parts of a text; 0 = none */
 } cw_config;
 
 _Static_assert(sizeof(cw_config) == 160, "the configuration section is 160 bytes");

@@ -22,10 +22,15 @@ typedef struct {
   float *x;
 } embed_job;
 
-/* Line and column of token t (docs/model.md): line feeds since the last special token, tokens since the last one with either; both at
- * most `most`. `breaks` come from the file: whatever they hold, sums stay in range. */
-static void find_place(const float *breaks, uint32_t most, const int32_t *ids, uint32_t t, uint32_t *line, uint32_t *column) {
-  uint32_t lines = 0, begin = 0;
+/* Where a token stands (docs/model.md), each at most the last row of its table. */
+typedef struct {
+  uint32_t line, column, part;
+} spot;
+
+/* Line feeds since the last special token, tokens since the last one that is special or holds one, id of that special token + 1. `breaks`
+ * come from the file: whatever they hold, sums stay in range. */
+static spot find_spot(const float *breaks, uint32_t most, const int32_t *ids, uint32_t t) {
+  uint32_t lines = 0, begin = 0, part = 0;
   int begun = 0;
   for (uint32_t i = t;; i--) {
     float count = breaks[ids[i]];
@@ -33,24 +38,26 @@ static void find_place(const float *breaks, uint32_t most, const int32_t *ids, u
       begun = 1;
       begin = i;
     }
-    if (count < 0) break;
-    lines += count < (float)most ? (uint32_t)count : most;
-    if (i == 0 || (begun && lines >= most)) break;
+    if (count < 0) {
+      part = (uint32_t)ids[i] + 1;
+      break;
+    }
+    if (lines < most) lines += count < (float)most ? (uint32_t)count : most;
+    if (i == 0) break;
   }
-  *line = lines < most ? lines : most;
-  *column = t - begin < most ? t - begin : most;
+  uint32_t column = t - begin;
+  return (spot){.line = lines < most ? lines : most, .column = column < most ? column : most, .part = part < most ? part : most};
 }
 
-/* e[t] = E[id_t], and the rows of its line and column where the model has places. */
+/* e[t] = E[id_t], and the rows of its place where the model has places. */
 static void token_row(const cw_session *session, uint32_t t, float *e) {
   const cw_weights *w = &session->model->weights;
   uint32_t D = w->embed.depth, places = session->model->config.places;
   cw_matrix_row(&w->embed, (uint32_t)session->ids[t], e);
   if (places == 0) return;
-  uint32_t line, column;
-  find_place(w->breaks, places - 1, session->ids, t, &line, &column);
-  const float *of_line = w->line + (size_t)line * D, *of_column = w->column + (size_t)column * D;
-  for (uint32_t i = 0; i < D; i++) e[i] += of_line[i] + of_column[i];
+  spot at = find_spot(w->breaks, places - 1, session->ids, t);
+  const float *line = w->line + (size_t)at.line * D, *column = w->column + (size_t)at.column * D, *part = w->part + (size_t)at.part * D;
+  for (uint32_t i = 0; i < D; i++) e[i] += line[i] + column[i] + part[i];
 }
 
 /* x[t] = e[t] + shift * e[t-1] */

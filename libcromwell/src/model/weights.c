@@ -140,6 +140,7 @@ cw_status cw_weights_each(cw_weights *w, const cw_config *config, cw_tensor_fn v
     CW_TRY(vector(&v, "embed.breaks", &w->breaks, config->vocab_size));
     CW_TRY(table(&v, "embed.line", &w->line, 2, config->places, D, 1));
     CW_TRY(table(&v, "embed.column", &w->column, 2, config->places, D, 1));
+    CW_TRY(table(&v, "embed.part", &w->part, 2, config->places, D, 1));
   }
   if (config->token_shift) CW_TRY(vector(&v, "embed.shift", &w->shift, D));
   CW_TRY(text_stack(&v, "language.layers", "language.norm", &w->language, &config->language, (int)config->qk_norm));

@@ -54,8 +54,8 @@ typedef struct {
 
 typedef struct {
   cw_matrix embed;    /* [V, D] */
-  const float *breaks;        /* [V] line feeds in a token, -1 for a special one; this and the next two only with places */
-  const float *line, *column; /* [places, D] each */
+  const float *breaks;        /* [V] line feeds in a token, -1 for a special one; this and the next three only with places */
+  const float *line, *column, *part; /* [places, D] each */
   const float *shift;         /* [D], NULL without token_shift */
   cw_text_stack language, jepa, ar;
   cw_matrix text_proj, vision_proj; /* [J, D], [J, shuffle^2 P] */
