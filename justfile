@@ -31,10 +31,12 @@ bench *ARGS: build
 lint:
     {{bin}}/ruff check .
 
-# The figures of the README: fetch the held-out packages, make the held-out edits, score the shipped model
+# The figures of the README: fetch the held-out packages, make the held-out edits, measure the shipped model beside the baselines
 evaluate DIR="data":
     {{python}} -m training.data fetch --manifest training/data/manifest.json --split heldout --out {{DIR}}
     {{python}} -m training.data heldout --src {{DIR}}/src --out {{DIR}}/edits-heldout.jsonl
     {{python}} -m training.data narrow {{DIR}}/edits-heldout.jsonl --out {{DIR}}/edits-narrow.jsonl
-    {{python}} -m training.evaluate edits --model models/nano.cwm {{DIR}}/edits-heldout.jsonl
-    {{python}} -m training.evaluate edits --model models/nano.cwm {{DIR}}/edits-narrow.jsonl
+    {{python}} -m training.evaluate edits --model models/nano.cwm {{DIR}}/edits-heldout.jsonl --json > {{DIR}}/heldout.json
+    {{python}} -m training.evaluate edits --model models/nano.cwm {{DIR}}/edits-narrow.jsonl --json > {{DIR}}/narrow.json
+    {{python}} -m training.evaluate perplexity --model models/nano.cwm --src {{DIR}}/src --json > {{DIR}}/perplexity.json
+    {{python}} -m training.evaluate card {{DIR}}/heldout.json {{DIR}}/narrow.json {{DIR}}/perplexity.json

@@ -12,6 +12,7 @@ import argparse
 import importlib
 import os
 import sys
+from concurrent.futures.process import BrokenProcessPool
 
 from training.config import ConfigError
 from training.data.fetch import DataError
@@ -21,6 +22,10 @@ from .lines import EvaluationError
 COMMANDS = {  # name: (module of this package, what it does)
     "edits": ("edits", "held-out instruction edits, beside copying, rules and the nearest training edit"),
     "perplexity": ("perplexity", "bits per byte of held-out files, by package"),
+    "jepa": ("jepa", "whether a checkpoint's embeddings have collapsed, and what its predictions are worth"),
+    "pictures": ("pictures", "held-out screenshots, charts, tables and mock-ups, by fonts seen and unseen"),
+    "problems": ("problems", "HumanEval or MBPP from your own copy of the file, run in a sandbox"),
+    "card": ("card", "the figures of a model card, from the JSON of the other commands"),
 }
 
 
@@ -45,6 +50,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv[1:])
     try:
         getattr(module, name + "_command")(arguments)
+    except BrokenProcessPool:
+        print("error: a process died, perhaps for want of memory; try fewer --processes", file=sys.stderr)
+        return 2
     except (EvaluationError, DataError, ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from typing import Any, NamedTuple
 
 from cromwell import binding
@@ -124,8 +123,5 @@ def judged(examples: Sequence[Example], systems: Systems, processes: int) -> Ite
         _start(systems)
         yield from map(_judge, examples)
         return
-    try:
-        with ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), _start, (systems,)) as pool:
-            yield from pool.map(_judge, examples, chunksize=4)
-    except BrokenProcessPool:
-        raise EvaluationError("a process died while answering, perhaps for want of memory; try fewer --processes") from None
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), _start, (systems,)) as pool:
+        yield from pool.map(_judge, examples, chunksize=4)

@@ -149,12 +149,12 @@ def replay(edit: Edit, instruction: str, region: str) -> str | None:
 def _exchange(region: str, changes: dict[tuple[str, ...], str]) -> str | None:
     """`region` with each run of tokens exchanged wherever it stands; None where one stands nowhere, or nothing changes."""
     tokens = code(region)
-    texts = [code(token.text)[0].text if token.kind != "string" else token.text for token in tokens]
+    texts = [token.text for token in tokens]
     places: list[tuple[int, int, str]] = []
     for taken, put in changes.items():
         wanted = [token.text for token in code(" ".join(taken))]
         found = [i for i in range(len(texts) - len(wanted) + 1) if texts[i : i + len(wanted)] == wanted]
-        if not found:
+        if not wanted or not found:
             return None
         places += [(tokens[i].start, tokens[i + len(wanted) - 1].end, put) for i in found]
     parts, position = [], 0
