@@ -20,7 +20,7 @@ from training.data.pictures_tiles import Tiles
 from training.model.model import Image
 
 IMAGE_TOKEN = 13  # "<IMAGE>" in contract/prompt.py's SPECIAL_TOKENS
-ROUND = 32  # rows are padded to a multiple of this
+ROUND = 8  # rows are padded to a multiple of this: narrow edits have 90 tokens, of which 32 would add a sixth
 POOL = 32  # micro-batches' worth of documents among which like lengths are sought
 
 

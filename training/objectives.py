@@ -59,9 +59,8 @@ def batch_loss(
     total, token_P, jepa, vision, pair, shown = zero, None, zero, zero, zero, {}
     context = None
     if objective.token_weight > 0:
-        outputs = model(batch.ids_BT, batch.images, trunk_gradient=objective.trunk_gradient)
-        context = outputs.context_BTJ
-        hidden_PA = outputs.hidden_BTA.flatten(0, 1).index_select(0, batch.place_P)
+        outputs = model(batch.ids_BT, batch.images, trunk_gradient=objective.trunk_gradient, wanted_P=batch.place_P)
+        context, hidden_PA = outputs.context_BTJ, outputs.hidden_BTA
         weights_P = torch.full_like(batch.target_P, 1.0 / scored, dtype=torch.float32)
         token, token_P = token_loss(hidden_PA, model.head_weight, batch.target_P, weights_P, model.config.logit_softcap)
         total = total + objective.token_weight * token

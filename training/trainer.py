@@ -226,8 +226,7 @@ class Trainer:
         for drawn in plan[self.processes.share(len(plan))]:
             batch = mixture.batch(drawn).to(self.device)
             with autocast(self.settings, self.device):
-                hidden = self.model(batch.ids_BT, batch.images).hidden_BTA.flatten(0, 1).index_select(0, batch.place_P)
-                logits = self.model.logits(hidden)
+                logits = self.model.logits(self.model(batch.ids_BT, batch.images, wanted_P=batch.place_P).hidden_BTA)
             losses_P = torch.nn.functional.cross_entropy(logits.float(), batch.target_P, reduction="none")
             _count_kinds(batch, losses_P, nats_K, scored_K)
         self.processes.add_up([nats_K, scored_K])

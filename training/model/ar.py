@@ -24,13 +24,20 @@ class ArHead(nn.Module):
             self.head = matrix(config.vocab_size, config.ar.hidden)
 
     def forward(
-        self, joint_BTJ: Tensor, next_BTJ: Tensor, rope: tuple[Tensor, Tensor], past: list[KeyValues] | None, trace: Trace
+        self,
+        joint_BTJ: Tensor,
+        next_BTJ: Tensor,
+        rope: tuple[Tensor, Tensor],
+        past: list[KeyValues] | None,
+        trace: Trace,
+        wanted_P: Tensor | None = None,
     ) -> Tensor:
-        """Joint embeddings and the predictions z_1 to hidden states [B, T, A], normed."""
+        """Joint embeddings and the predictions z_1 to hidden states [B, T, A], normed; [P, A] of the flattened positions `wanted_P` alone
+        where those are given: most of a prompt predicts nothing."""
         x = F.linear(joint_BTJ + self.guide_gate * rms(next_BTJ, None, self.eps), self.in_proj)
         record(trace, "ar.in_proj", x)
         for i, layer in enumerate(self.layers):
-            x = layer(x, rope, past[i] if past else None)
+            x = layer(x, rope, past[i] if past else None, wanted_P if i == len(self.layers) - 1 else None)
             record(trace, f"ar.layers.{i}", x)
         x = rms(x, self.norm, self.eps)
         record(trace, "ar.norm", x)

@@ -100,8 +100,11 @@ class TextBlock(nn.Module):
             self.q_norm, self.k_norm = ones(config.head_dim), ones(config.head_dim)
         self.w_gate, self.w_up, self.w_down = matrix(config.mlp, width), matrix(config.mlp, width), matrix(width, config.mlp, 0.0)
 
-    def forward(self, x_BTC: Tensor, rope: tuple[Tensor, Tensor], past: KeyValues | None = None) -> Tensor:
-        """[B, T, C] to [B, T, C]; `rope` are the tables of the T positions, which follow those in `past`."""
+    def forward(
+        self, x_BTC: Tensor, rope: tuple[Tensor, Tensor], past: KeyValues | None = None, wanted_P: Tensor | None = None
+    ) -> Tensor:
+        """[B, T, C] to [B, T, C]; `rope` are the tables of the T positions, which follow those in `past`. Where only some positions are of
+        use, `wanted_P` are their places in the flattened [B * T], and the result is [P, C]."""
         h = rms(x_BTC, self.attn_norm, self.eps)
         q = split_heads(F.linear(h, self.wq), self.heads)
         k = split_heads(F.linear(h, self.wk), self.kv_heads)
@@ -113,8 +116,11 @@ class TextBlock(nn.Module):
         if past is not None:
             known = 0 if past.keys is None else past.keys.shape[2]
             k, v = past.extend(k, v)
-        x_BTC = x_BTC + F.linear(join_heads(causal_attention(q, k, v, known)), self.wo)
-        return x_BTC + swiglu(rms(x_BTC, self.mlp_norm, self.eps), self.w_gate, self.w_up, self.w_down)
+        seen = join_heads(causal_attention(q, k, v, known))
+        if wanted_P is not None:
+            x_BTC, seen = x_BTC.flatten(0, 1).index_select(0, wanted_P), seen.flatten(0, 1).index_select(0, wanted_P)
+        x = x_BTC + F.linear(seen, self.wo)
+        return x + swiglu(rms(x, self.mlp_norm, self.eps), self.w_gate, self.w_up, self.w_down)
 
 
 def causal_attention(q_BHTd: Tensor, k_BKSd: Tensor, v_BKSd: Tensor, known: int) -> Tensor:

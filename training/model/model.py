@@ -36,7 +36,7 @@ class Outputs(NamedTuple):
 
     joint_BTJ: Tensor  # f, the joint embedding
     context_BTJ: Tensor  # c, which `model.jepa.predict[k]` turns into z_{k+1}
-    hidden_BTA: Tensor  # what `model.logits` takes
+    hidden_BTA: Tensor  # what `model.logits` takes; [P, A] where some positions were asked for
 
 
 class Ahead(NamedTuple):
@@ -86,14 +86,16 @@ class Model(nn.Module):
         cache: Cache | None = None,
         trace: Trace = None,
         trunk_gradient: float = 1.0,
+        wanted_P: Tensor | None = None,
     ) -> Outputs:
         """Feeds ids [B, T] (after those in `cache`, which grows) and the images whose <IMAGE> tokens are among them.
 
-        `trunk_gradient` scales what flows back from the JEPA head into the encoders; values are the same for any."""
+        `trunk_gradient` scales what flows back from the JEPA head into the encoders; values are the same for any. Where `wanted_P` names
+        places in the flattened [B * T], hidden states are of those alone."""
         joint_BTJ, _, context_BTJ = self.look_ahead(ids_BT, images, trunk_gradient, cache, trace)
         first = cache.length if cache else 0
         next_BTJ = self.jepa.predict[0](context_BTJ)
-        hidden_BTA = self.ar(joint_BTJ, next_BTJ, self._rope("ar", first, ids_BT), cache.ar if cache else None, trace)
+        hidden_BTA = self.ar(joint_BTJ, next_BTJ, self._rope("ar", first, ids_BT), cache.ar if cache else None, trace, wanted_P)
         if trace is not None:
             record(trace, "logits", self.logits(hidden_BTA))
         if cache:
