@@ -40,14 +40,16 @@ def place(tmp_path_factory) -> Path:
 
 def test_from_sources_to_an_answer(place, capfd):
     common = ["--src", str(place / "src"), "--manifest", str(place / "manifest.json"), "--tokenizer", str(place / "tokenizer.bin"),
-              "--split", "train", "--processes", "1"]  # fmt: skip
-    for name, *counts in (("wide", "--count", "40", "--plain", "0", "--pictures", "2"), ("plain", "--count", "4", "--plain", "40")):
-        assert data.main(["edits", *common, "--out", str(place / name), *counts, "--seed", "1"]) == 0
+              "--processes", "1"]  # fmt: skip
+    for command, name, *counts in (("edits", "wide", "--count", "40", "--plain", "0"), ("edits", "plain", "--count", "4", "--plain", "40"),
+                                   ("pictures", "pictures", "--count", "6", "--what", "code", "--tiles", "2")):  # fmt: skip
+        assert data.main([command, *common, "--out", str(place / name), *counts, "--seed", "1"]) == 0
     assert data.main(["narrow", str(place / "wide"), "--tokenizer", str(place / "tokenizer.bin"), "--out", str(place / "narrow")]) == 0
 
     run = place / "run"
     arguments = ["--recipe", "half-hour", "--config", str(place / "tiny.json"), "--tokenizer", str(place / "tokenizer.bin"),
-                 "--out", str(run), *(part for name in ("plain", "wide", "narrow") for part in ("--data", f"{name}={place / name}")),
+                 "--out", str(run),
+                 *(part for name in ("plain", "wide", "narrow", "pictures") for part in ("--data", f"{name}={place / name}")),
                  "--heldout", str(place / "plain"), "--resume", "--minutes", "0.1", "--slice-minutes", "0.04",
                  "--no-compile", "--batch-tokens", "512", "--accumulate", "2", "--max-tokens", "512", "--warmup-steps", "2"]  # fmt: skip
     statuses = []

@@ -17,7 +17,8 @@ from training import masks  # noqa: E402
 from training.batches import IMAGE_TOKEN, DataError  # noqa: E402
 from training.losses import pair_loss, vision_loss  # noqa: E402
 from training.mixture import Drawn, open_mixture  # noqa: E402
-from training.objectives import batch_loss  # noqa: E402
+from training.model.model import Image  # noqa: E402
+from training.objectives import batch_loss, hide_pictures  # noqa: E402
 from training.recipes import RECIPES, documents, hybrid  # noqa: E402
 from training.settings import Objective, Recipe, RecipeError, Settings, Stage  # noqa: E402
 
@@ -59,6 +60,20 @@ def test_a_picture_mask_hides_blocks_and_the_vision_tokens_in_them(shuffle):
         assert torch.equal(seen[tile][~grey], tiles[tile][~grey])
         by_token = grey.view(side, 256 // side, side, 256 // side).transpose(1, 2).flatten(2).all(-1).flatten()
         assert torch.equal(by_token, tokens[tile])
+
+
+def test_hidden_vision_tokens_are_counted_as_the_model_joins_them(folders):
+    """Two pictures in one row, given in the wrong order, and none in another."""
+    small, wide = torch.zeros(1, 256, 256, 3, dtype=torch.uint8), torch.zeros(2, 256, 256, 3, dtype=torch.uint8)
+    images = [Image(2, 9, wide, 1, 2), Image(0, 3, wide, 2, 1), Image(2, 4, small, 1, 1)]
+    seen, hidden = hide_pictures(images, 3, 4, 0.5, numpy.random.default_rng(3))
+    assert [(image.row, image.position) for image in seen] == [(0, 3), (2, 4), (2, 9)] and hidden.shape == (3, 3 * 64)
+    assert hidden.sum(1).tolist() == [2 * 32, 0, 3 * 32] and not hidden[0, 128:].any()
+    assert torch.equal((seen[2].tiles[1] > 0).all(-1).view(8, 32, 8, 32).transpose(1, 2).flatten(2).all(-1).flatten(), hidden[2, 128:])
+    trainer = trainer_of(folders[0])
+    images = [image._replace(tiles=image.tiles[:1], rows=1, cols=1) for image in seen]
+    vision = trainer.model.encode_both(torch.full((3, 12), 20), images).vision_BNJ
+    assert vision.shape[:2] == (3, 2 * 16), "rows are as long as the longest"
 
 
 def test_vision_and_pair_losses_equal_plain_ones():

@@ -74,7 +74,7 @@ def batch_loss(
         wanted_RT = None
         if masked:
             ids_RT, wanted_RT = _hide_text(ids_RT, length_R, objective, chance)
-            seen, hidden_RN = _hide_pictures(images, rows, model.config.vision.shuffle, objective.picture_share, chance)
+            seen, hidden_RN = hide_pictures(images, rows, model.config.vision.shuffle, objective.picture_share, chance)
             guess = model.look_ahead(ids_RT, seen, objective.trunk_gradient)
             context_RTJ = guess.context_BTJ
             if hidden_RN is not None:
@@ -97,7 +97,7 @@ def _hide_text(ids_RT: Tensor, length_R: Tensor, objective: Objective, chance: n
     return masks.hide_text(ids_RT, torch.from_numpy(hidden).to(ids_RT.device), IMAGE_TOKEN)
 
 
-def _hide_pictures(
+def hide_pictures(
     images: Sequence[Image], rows: int, shuffle: int, share: float, chance: numpy.random.Generator
 ) -> tuple[list[Image], Tensor | None]:
     """(images with hidden blocks, which vision tokens [R, N] are hidden: those of a row in order of position, as the model joins them)."""
