@@ -23,6 +23,7 @@ COMMANDS = {  # name: (module of this package, what it does)
     "pictures": ("pictures_build", "make a shard of pictures: code, charts, tables, mock-ups"),
     "pictures-heldout": ("pictures_build", "make pictures for evaluation, with fonts seen and unseen"),
     "releases": ("releases", "fetch pairs of releases; make edits of the functions that changed between them"),
+    "finance": ("finance", "make up modules of finance code beside the fetched packages"),
     "show": ("show", "print some documents of a shard"),
 }
 

@@ -15,7 +15,7 @@ from typing import Iterator, NamedTuple
 
 from training import tokenizer
 
-from . import documents, edits, names, shards, source
+from . import documents, edits, finance, names, shards, source
 from .fetch import MANIFEST, DataError, read_manifest
 from .registry import KINDS
 
@@ -107,7 +107,7 @@ def _jobs(files: list[tuple[str, str]], seed: int) -> Iterator[tuple[int, list[t
 
 def _usable(src: Path, manifest: Path, split: str) -> tuple[list[tuple[str, str]], Counter]:
     reasons: Counter = Counter()
-    files = source.list_files(src, packages(manifest, split), reasons)
+    files = source.list_files(src, [*packages(manifest, split), finance.package_name(split)], reasons)
     if not files:
         raise DataError(f"{src}: no usable files of the {split} packages: run `python -m training.data fetch` first")
     return files, reasons
@@ -117,7 +117,8 @@ def build_shard(src: Path, manifest: Path, split: str, tokenizer_path: Path, out
     """Write a shard of counts["edits"] edits and about counts["plain"] plain documents; returns its index."""
     global _plan
     files, reasons = _usable(src, manifest, split)
-    leaked = heldout_hashes(src, packages(manifest, "heldout"), processes) if split == "train" else frozenset()
+    held = [*packages(manifest, "heldout"), finance.package_name("heldout")]
+    leaked = heldout_hashes(src, held, processes) if split == "train" else frozenset()
     pools = names.collect(src, files, POOL_FILES, Random(f"{seed}/pools"), leaked)
     _plan = Plan(src, seed, pools, leaked, tokenizer_path, counts["plain"] / max(1, counts["edits"]) * 1.1)
     writer = shards.Writer(out, DOCUMENT_KINDS)

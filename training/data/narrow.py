@@ -21,7 +21,7 @@ LINES = (1, 1, 1, 2, 3)  # of a region, drawn
 AROUND = (0, 1, 2, 3, 6)  # lines of context either side, drawn
 MAX_LINES = 16  # of a window that has to hold all of an edit
 PER_LINE = frozenset(
-    "rename rename_attribute rename_keyword change_constant replace_call print_to_log modern_types empty_literal quotes use_constant".split()
+    "rename rename_attribute rename_keyword change_constant replace_call print_to_log modern_types empty_literal quotes".split()
 )
 """Kinds whose changed lines are edits of their own: a window may show one of them and leave the others out."""
 
