@@ -15,14 +15,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Iterator, NamedTuple
 
-MIN_BYTES, MAX_BYTES = 200, 300_000
-MAX_LINE_BYTES = 300
+from .quality_filters import reject_reason
+
 MAX_UNIT_LINES = 60
 MAX_COPIED_SHARE = 0.2  # of a file's functions that may occur in held-out packages before none of it is used
 MIN_BODY_BYTES = 40  # shorter bodies ("return self.x") say nothing about where code comes from
 
-_GENERATED = re.compile(rb"(?i)\b(auto-?generated|generated (by|from|file|automatically)|do not (edit|modify))\b")
-_LICENCE = re.compile(rb"General Public License|Mozilla Public License|\b[AL]?GPL\b")
 _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -84,28 +82,6 @@ def parse_indented(text: bytes) -> ast.Module:
     return module
 
 
-def reject_reason(data: bytes) -> str:
-    """Why a file is not used, or "" when it passes (it must still parse)."""
-    if not MIN_BYTES <= len(data) <= MAX_BYTES:
-        return "size"
-    if b"\0" in data:
-        return "binary"
-    if _GENERATED.search(data[:2000]):
-        return "generated"
-    if _LICENCE.search(data[:4000]):
-        return "licence"
-    if max(map(len, data.split(b"\n"))) > MAX_LINE_BYTES:
-        return "long line"
-    digits = len(re.findall(rb"[0-9]", data))
-    if digits * 4 > len(data):
-        return "mostly numbers"
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return "not UTF-8"
-    return ""
-
-
 def list_files(src: Path, packages: list[str], reasons: Counter) -> list[tuple[str, str]]:
     """(package, path) of the files that pass, sorted, each content once; the reasons of the others are counted in `reasons`."""
     seen: set[bytes] = set()
@@ -141,19 +117,32 @@ def parsed(data: bytes, package: str, path: str) -> SourceFile | None:
         return None
 
 
-def body_hash(lines: list[bytes], function: ast.FunctionDef | ast.AsyncFunctionDef) -> bytes | None:
-    """Content hash of a function's body without white space, docstring and comments' line breaks; None for a body too short to tell."""
+def body_text(lines: list[bytes], function: ast.FunctionDef | ast.AsyncFunctionDef) -> bytes:
+    """The lines of a function's body without white space and docstring."""
     body = function.body
     if len(body) > 1 and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
         body = body[1:]
-    text = b"".join(b"".join(lines[body[0].lineno - 1 : body[-1].end_lineno]).split())
-    return hashlib.blake2b(text, digest_size=12).digest() if len(text) >= MIN_BODY_BYTES else None
+    return b"".join(b"".join(lines[body[0].lineno - 1 : body[-1].end_lineno]).split())
+
+
+def _key(text: bytes) -> bytes:
+    return hashlib.blake2b(text, digest_size=12).digest()
+
+
+def _functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [node for node in ast.walk(tree) if isinstance(node, _FUNCTION)]
 
 
 def function_bodies(file_lines: list[bytes], tree: ast.AST) -> list[tuple[bytes, int, int]]:
     """(hash of the body, first line, last line) of every function of a tree whose body is long enough, nested ones too."""
-    functions = [node for node in ast.walk(tree) if isinstance(node, _FUNCTION)]
-    return [(key, first_line(node), node.end_lineno) for node in functions if (key := body_hash(file_lines, node))]
+    found = [(body_text(file_lines, node), node) for node in _functions(tree)]
+    return [(_key(text), first_line(node), node.end_lineno) for text, node in found if len(text) >= MIN_BODY_BYTES]
+
+
+def body_texts(file_lines: list[bytes], tree: ast.AST) -> list[tuple[bytes, bytes]]:
+    """(hash of the body, its text without white space) of the same functions."""
+    texts = (body_text(file_lines, node) for node in _functions(tree))
+    return [(_key(text), text) for text in texts if len(text) >= MIN_BODY_BYTES]
 
 
 def body_hashes(file_lines: list[bytes], tree: ast.AST) -> set[bytes]:

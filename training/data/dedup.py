@@ -1,0 +1,91 @@
+"""Near-duplicates: shingles of a text, MinHash signatures, bucket keys, exact Jaccard.
+
+A text is the set of its runs of SHINGLE tokens. Two texts are near-duplicates when the Jaccard similarity of their sets is at least
+THRESHOLD. Signatures only propose pairs: whatever they propose is compared exactly before anything is dropped (dedup_groups.py).
+
+Signatures use one hash of every shingle instead of 224 (one-permutation hashing, Li, Owen and Zhang 2012): its high bits choose one of
+224 bins, and a bin keeps its least hash. Bins that stay empty, in small files, are filled by further rounds with hashes made anew.
+The round that first fills a bin for the union of two sets does so for one of them at least, so two bins are equal with probability J."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .dedup_tokens import mix
+
+SHINGLE = 5  # tokens
+THRESHOLD = 0.85
+BUCKETS, BUCKET_HASHES = 14, 16
+BINS = BUCKETS * BUCKET_HASHES
+KEYS = BUCKETS + 1  # a file's keys: of its buckets, and of its text without white space
+_ROUND_SHINGLES = 1536  # hashed at once: enough to fill nearly all bins (one in 950 stays empty)
+_MAX = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+def _odd(seed: int, count: int) -> np.ndarray:
+    """Odd 64-bit multipliers, the same on every machine and numpy."""
+    steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
+    return mix(steps) | np.uint64(1)
+
+
+_PLACE = _odd(1, SHINGLE)
+_IN_BUCKET = _odd(2, BUCKET_HASHES)
+
+
+def shingles(tokens: np.ndarray) -> np.ndarray:
+    """Hashes of every SHINGLE tokens in a row, in order and with repetitions, uint64; of all tokens when there are fewer."""
+    if not len(tokens):
+        return np.zeros(0, np.uint64)
+    count = max(1, len(tokens) - SHINGLE + 1)
+    total = np.zeros(count, np.uint64)
+    for place in range(min(SHINGLE, len(tokens))):
+        total += tokens[place : place + count] * _PLACE[place]
+    return mix(total)
+
+
+def as_set(hashes: np.ndarray) -> np.ndarray:
+    """The distinct hashes, sorted."""
+    ordered = np.sort(hashes)
+    return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))] if len(ordered) else ordered
+
+
+def jaccard(first: np.ndarray, second: np.ndarray) -> float:
+    """|A and B| / |A or B| of two sorted sets; 1 for two empty ones."""
+    if not len(first) or not len(second):
+        return float(len(first) == len(second))
+    small, large = (first, second) if len(first) <= len(second) else (second, first)
+    places = np.searchsorted(large, small)
+    common = int(np.count_nonzero(large[np.minimum(places, len(large) - 1)] == small))
+    return common / (len(first) + len(second) - common)
+
+
+def signature(hashes: np.ndarray) -> np.ndarray:
+    """The MinHash signature of a set of shingles, uint64 [BINS]; repetitions and order do not matter. At least one shingle."""
+    found = np.full(BINS, _MAX, np.uint64)
+    per_turn = -(-_ROUND_SHINGLES // len(hashes))
+    first = 0
+    while True:
+        rounds = np.arange(first, first + per_turn, dtype=np.uint64)[:, None]
+        values = mix(hashes[None, :] + rounds * np.uint64(0xD1B54A32D192ED03))  # [rounds, shingles]
+        bins = (values >> np.uint64(32)) * np.uint64(BINS) >> np.uint64(32)
+        least = np.full((per_turn, BINS), _MAX, np.uint64)
+        places = bins + (rounds - np.uint64(first)) * np.uint64(BINS)
+        np.minimum.at(least.reshape(-1), places.astype(np.intp).reshape(-1), values.reshape(-1))
+        for row in least:
+            empty = found == _MAX
+            if not empty.any():
+                return found
+            found[empty] = row[empty]
+        if not (found == _MAX).any():
+            return found
+        first += per_turn
+
+
+def bucket_keys(sketch: np.ndarray) -> np.ndarray:
+    """One key for each bucket of a signature, uint64 [BUCKETS]: equal keys are equal bins."""
+    return mix((mix(sketch).reshape(BUCKETS, BUCKET_HASHES) * _IN_BUCKET).sum(axis=1, dtype=np.uint64))
+
+
+def candidate_probability(similarity: float) -> float:
+    """The chance that two texts of this similarity share a bucket."""
+    return 1 - (1 - similarity**BUCKET_HASHES) ** BUCKETS
