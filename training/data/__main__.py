@@ -17,6 +17,7 @@ from .fetch import DataError
 COMMANDS = {  # name: (module of this package, what it does)
     "manifest": ("fetch", "describe downloaded wheels: name, version, licence, digest, split"),
     "fetch": ("fetch", "download the manifest's wheels and unpack their Python files"),
+    "prepare": ("pipeline", "filter, score and deduplicate the fetched files: a datatrove pipeline"),
     "duplicates": ("dedup_check", "precision and recall of the search for near-duplicates, against exact similarity"),
     "edits": ("build", "make a shard of instruction edits and plain code"),
     "heldout": ("build", "make evaluation edits from the held-out packages"),

@@ -1,0 +1,93 @@
+"""Files that appear whole or not at all, and JSON lines; what the steps of the preparation read and write."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from .fetch import DataError
+
+
+def failed_write(path: Path, error: OSError) -> DataError:
+    """The one line for a write that failed (a full disk, mostly)."""
+    return DataError(f"{path}: {error.strerror or error}: nothing was left half-written; make room and run the same command again")
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, mode: str = "wb") -> Iterator[IO]:
+    """A file to write that takes its name when the block has ended well, and is removed otherwise."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open(mode) as file:
+            yield file
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise failed_write(path, error) from error
+        raise
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill that takes its name when the block has ended well, and is removed otherwise."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise failed_write(path, error) from error
+        raise
+
+
+def write_rows(path: Path, rows: Iterable[dict]) -> int:
+    """Write JSON lines; returns their number."""
+    count = 0
+    with whole_file(path, "w") as file:
+        for row in rows:
+            file.write(json.dumps(row) + "\n")
+            count += 1
+    return count
+
+
+def read_rows(path: Path) -> Iterator[dict]:
+    """The objects of a file of JSON lines. Raises DataError, naming the line, when one is damaged."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield json.loads(line)
+                except ValueError as error:
+                    raise DataError(f"{path}:{number}: not a JSON object ({error}): the file is damaged") from error
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file: a step before this one has not run, or its output was removed") from error
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write one JSON document."""
+    with whole_file(path, "w") as file:
+        file.write(json.dumps(value, indent=1) + "\n")
+
+
+def read_json(path: Path) -> dict:
+    """Read one JSON object. Raises DataError when there is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError("not an object")
+        return value
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except ValueError as error:
+        raise DataError(f"{path}: damaged ({error})") from error
