@@ -1,6 +1,6 @@
 """Near-duplicates: shingles of a text, MinHash signatures, bucket keys, exact Jaccard.
 
-A text is the set of its runs of SHINGLE tokens. Two texts are near-duplicates when the Jaccard similarity of their sets is at least
+A text is the set of its runs of SHINGLE words. Two texts are near-duplicates when the Jaccard similarity of their sets is at least
 THRESHOLD. Signatures only propose pairs: whatever they propose is compared exactly before anything is dropped (dedup_groups.py).
 
 Signatures use one hash of every shingle instead of 220 (one-permutation hashing, Li, Owen and Zhang 2012): its high bits choose one of
@@ -11,35 +11,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from .dedup_tokens import mix
+from .dedup_tokens import mix, odd
 
-SHINGLE = 5  # tokens
+SHINGLE = 5  # words
 THRESHOLD = 0.85
 BUCKETS, BUCKET_HASHES = 20, 11  # 97% of pairs at 0.85 share a bucket, of pairs at 0.6 7%; 14 x 16 finds 66% (docs/data.md)
 BINS = BUCKETS * BUCKET_HASHES
-KEYS = BUCKETS + 1  # a file's keys: of its buckets, and of its text without white space
+KEYS = BUCKETS + 1  # a file's keys: of its buckets, and of all its words in order
 _ROUND_SHINGLES = 1536  # hashed at once: enough to fill nearly all bins (one in 950 stays empty)
 _MAX = np.uint64(0xFFFFFFFFFFFFFFFF)
+_PLACE = odd(1, SHINGLE)
+_IN_BUCKET = odd(2, BUCKET_HASHES)
+_STEP = odd(3, 1)[0]
 
 
-def _odd(seed: int, count: int) -> np.ndarray:
-    """Odd 64-bit multipliers, the same on every machine and numpy."""
-    steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
-    return mix(steps) | np.uint64(1)
-
-
-_PLACE = _odd(1, SHINGLE)
-_IN_BUCKET = _odd(2, BUCKET_HASHES)
-
-
-def shingles(tokens: np.ndarray) -> np.ndarray:
-    """Hashes of every SHINGLE tokens in a row, in order and with repetitions, uint64; of all tokens when there are fewer."""
-    if not len(tokens):
+def shingles(words: np.ndarray) -> np.ndarray:
+    """Hashes of every SHINGLE words in a row, in order and with repetitions, uint64; of all words when there are fewer."""
+    if not len(words):
         return np.zeros(0, np.uint64)
-    count = max(1, len(tokens) - SHINGLE + 1)
-    total = np.zeros(count, np.uint64)
-    for place in range(min(SHINGLE, len(tokens))):
-        total += tokens[place : place + count] * _PLACE[place]
+    count = max(1, len(words) - SHINGLE + 1)
+    total = words[:count] * _PLACE[0]
+    for place in range(1, min(SHINGLE, len(words))):
+        total += words[place : place + count] * _PLACE[place]
     return mix(total)
 
 
@@ -62,21 +55,17 @@ def jaccard(first: np.ndarray, second: np.ndarray) -> float:
 def signature(hashes: np.ndarray) -> np.ndarray:
     """The MinHash signature of a set of shingles, uint64 [BINS]; repetitions and order do not matter. At least one shingle."""
     found = np.full(BINS, _MAX, np.uint64)
-    per_turn = -(-_ROUND_SHINGLES // len(hashes))
-    first = 0
+    per_turn, first = -(-_ROUND_SHINGLES // len(hashes)), 0
     while True:
-        rounds = np.arange(first, first + per_turn, dtype=np.uint64)[:, None]
-        values = mix(hashes[None, :] + rounds * np.uint64(0xD1B54A32D192ED03))  # [rounds, shingles]
-        bins = (values >> np.uint64(32)) * np.uint64(BINS) >> np.uint64(32)
-        least = np.full((per_turn, BINS), _MAX, np.uint64)
-        places = bins + (rounds - np.uint64(first)) * np.uint64(BINS)
-        np.minimum.at(least.reshape(-1), places.astype(np.intp).reshape(-1), values.reshape(-1))
-        for row in least:
+        rounds = np.arange(per_turn, dtype=np.uint64)[:, None]
+        values = mix(hashes[None, :] + (rounds + np.uint64(first)) * _STEP)  # [rounds, shingles]
+        places = ((values >> np.uint64(32)) * np.uint64(BINS) >> np.uint64(32)) + rounds * np.uint64(BINS)
+        least = np.full(per_turn * BINS, _MAX, np.uint64)
+        np.minimum.at(least, places.view(np.int64).reshape(-1), values.reshape(-1))
+        for row in least.reshape(per_turn, BINS):
             empty = found == _MAX
-            if not empty.any():
-                return found
             found[empty] = row[empty]
-        if not (found == _MAX).any():
+        if found.max() != _MAX:
             return found
         first += per_turn
 
@@ -84,6 +73,12 @@ def signature(hashes: np.ndarray) -> np.ndarray:
 def bucket_keys(sketch: np.ndarray) -> np.ndarray:
     """One key for each bucket of a signature, uint64 [BUCKETS]: equal keys are equal bins."""
     return mix((mix(sketch).reshape(BUCKETS, BUCKET_HASHES) * _IN_BUCKET).sum(axis=1, dtype=np.uint64))
+
+
+def sequence_key(words: np.ndarray) -> np.uint64:
+    """A key of all the words in their order: a polynomial in an odd number, modulo 2^64."""
+    powers = np.cumprod(np.full(len(words), _STEP, np.uint64))
+    return mix(np.array([(words * powers).sum(dtype=np.uint64) + np.uint64(len(words))]))[0]
 
 
 def candidate_probability(similarity: float) -> float:

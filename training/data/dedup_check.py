@@ -1,6 +1,6 @@
 """How well MinHash finds near-duplicates: precision and recall against the exact Jaccard similarity of every pair of a sample.
 
-The exact side shares nothing with the fast one: tokens by a regular expression, Python's own hash of every five of them, and all pairs
+The exact side shares nothing with the fast one: words by a regular expression, Python's own hash of every five of them, and all pairs
 that can reach the threshold (prefix filter: of two such sets, ordered alike, the first 15% or so must share an element)."""
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .fetch import MANIFEST, DataError, read_manifest
 
 RUN_FILES = 50  # consecutive files of a sample: near-duplicates are neighbours more often than not
 RANDOM_PAIRS = 20_000
-_TOKEN = re.compile(rb"[A-Za-z0-9_\x80-\xff]+|[^A-Za-z0-9_\x80-\xff \t\r\n\f\v]")
+_WORD = re.compile(rb"[A-Za-z0-9_\x80-\xff]+")
 
 
 def exact_set(data: bytes) -> np.ndarray:
     """The sorted set of a text's shingles, hashed by Python; int64."""
-    tokens = _TOKEN.findall(data)
-    count = max(1, len(tokens) - dedup.SHINGLE + 1)
-    return np.unique(np.fromiter((hash(tuple(tokens[i : i + dedup.SHINGLE])) for i in range(count)), np.int64, count))
+    words = _WORD.findall(data)
+    count = max(1, len(words) - dedup.SHINGLE + 1)
+    return np.unique(np.fromiter((hash(tuple(words[i : i + dedup.SHINGLE])) for i in range(count)), np.int64, count))
 
 
 def all_pairs(sets: list[np.ndarray], threshold: float) -> dict[tuple[int, int], float]:
@@ -68,7 +68,7 @@ def proposed_pairs(keys: np.ndarray) -> set[tuple[int, int]]:
 
 def compare(texts: list[bytes], seed: int) -> dict:
     """Figures of the check on some texts: pairs, precision and recall before and after the exact comparison."""
-    fast = [dedup.shingles(scan(text).tokens) for text in texts]
+    fast = [dedup.shingles(scan(text).words) for text in texts]
     keys = np.stack([dedup.bucket_keys(dedup.signature(hashes)) for hashes in fast])
     fast = [dedup.as_set(hashes) for hashes in fast]
     exact = [exact_set(text) for text in texts]

@@ -1,56 +1,57 @@
 """Held-out code in training files: which function bodies of the held-out packages occur in a file, found without parsing most files.
 
-The check itself is source.copies: exact, on the syntax tree. A body begins at the start of a line and is compared without white space, so
-a file can hold it only when, at the start of one of its lines, the text without white space goes on as the body does. Fingerprints of
-a body's first 40, 80 or 160 such bytes, looked up at every line, tell the few files that are worth a parse."""
+The check itself is source.copies: exact, on the syntax tree. A file can hold a body only where its words go on as the body's first
+words do, so sums of the body's first 12, 6, 3 or 1 words, looked up at every word, tell the few files that are worth a parse."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Iterable, NamedTuple
+from typing import Iterable, Iterator, NamedTuple
 
 import numpy as np
 
 from . import source
-from .dedup_tokens import Scan, words_at
+from .dedup_tokens import Scan, odd, scan
 from .fetch import DataError
 
-WIDTHS = (160, 80, 40)  # dense bytes; the last is source.MIN_BODY_BYTES
+WIDTHS = (1, 3, 6, 12)  # words
 NEAR_LINES = 6  # about a copied function that are not used either, as many as an edit shows around its region
 _TABLE_BITS = 20
 _SHIFT = np.uint64(64 - _TABLE_BITS)
+_PLACE = odd(4, WIDTHS[-1])
 
 
 class HeldOut(NamedTuple):
     """What is known of the held-out packages."""
 
     bodies: frozenset[bytes]  # source.body_hash of every function
-    prints: tuple[np.ndarray, ...]  # for each width, the sorted fingerprints of bodies that reach it but not the next
-    tables: tuple[np.ndarray, ...]  # for each width, bool [2**20]: whether a fingerprint begins with these bits
+    prints: tuple[np.ndarray, ...]  # for each width, the sorted sums of bodies that reach it but not the next
+    tables: tuple[np.ndarray, ...]  # for each width, bool [2**20]: whether a sum begins with these bits
 
 
-def _fingerprints(dense: np.ndarray, places: np.ndarray, width: int) -> np.ndarray:
-    """A hash of the `width` bytes from each place on; `dense` has 8 bytes more than the last place needs."""
-    words, total = words_at(dense), np.zeros(len(places), np.uint64)
-    for offset in range(0, width, 8):
-        total = (total ^ words[places + offset]) * np.uint64(0x9E3779B97F4A7C15)
-        total ^= total >> np.uint64(29)
-    return total
+def _sums(words: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """(index of a width, a hash of the `width` words from each place on) for the widths that the text reaches; uint64 [places]."""
+    total = words * _PLACE[0]
+    for at, width in enumerate(WIDTHS):
+        if len(words) < width:
+            return
+        for place in range(WIDTHS[at - 1] if at else 1, width):
+            total = total[:-1] + words[place:] * _PLACE[place]
+        yield at, total
 
 
-def gather(texts: Iterable[tuple[bytes, bytes]]) -> HeldOut:
-    """What (body hash, body text without white space) pairs come to."""
-    bodies, starts = set(), [set() for _ in WIDTHS]
-    for key, text in texts:
-        bodies.add(key)
-        group = next(i for i, width in enumerate(WIDTHS) if len(text) >= width)
-        starts[group].add(text[: WIDTHS[group]])
-    prints = []
-    for width, group in zip(WIDTHS, starts, strict=True):
-        joined = np.frombuffer(b"".join(sorted(group)) + bytes(8), np.uint8)
-        prints.append(np.sort(_fingerprints(joined, np.arange(len(group)) * width, width)))
-    return _held_out(frozenset(bodies), prints)
+def gather(bodies: Iterable[tuple[bytes, bytes]]) -> HeldOut:
+    """What (body hash, body text) pairs come to."""
+    keys, sums = set(), [set() for _ in WIDTHS]
+    for key, text in bodies:
+        keys.add(key)
+        longest = None
+        for at, total in _sums(scan(text).words[: WIDTHS[-1]]):
+            longest = at, int(total[0])
+        if longest:  # a body without a word (a row of symbols) is not found
+            sums[longest[0]].add(longest[1])
+    return _held_out(frozenset(keys), [np.array(sorted(part), np.uint64) for part in sums])
 
 
 def _held_out(bodies: frozenset[bytes], prints: list[np.ndarray]) -> HeldOut:
@@ -63,7 +64,7 @@ def _held_out(bodies: frozenset[bytes], prints: list[np.ndarray]) -> HeldOut:
 
 
 def bodies_of(src: Path, package: str, path: str) -> list[tuple[bytes, bytes]]:
-    """(hash, text without white space) of every function body of a file that is long enough; none when it does not parse."""
+    """(hash, text) of every function body of a file that is long enough; none when it does not parse."""
     file = source.load(src, package, path)
     return source.body_texts(file.lines, file.tree) if file else []
 
@@ -87,25 +88,21 @@ def load(path: Path) -> HeldOut:
         raise DataError(f"{path}: not a list of held-out function bodies ({error}): remove it and run the command again") from error
 
 
-def is_possible(scan: Scan, held: HeldOut) -> bool:
+def is_possible(text: Scan, held: HeldOut) -> bool:
     """False when no held-out body can occur in the text that was scanned."""
-    lines = scan.line_places[scan.line_sizes > 0]
-    size = len(scan.dense) - 8
-    for width, prints, table in zip(WIDTHS, held.prints, held.tables, strict=True):
-        if not len(prints):
-            continue
-        keys = _fingerprints(scan.dense, lines[lines <= size - width], width)
-        keys = keys[table[(keys >> _SHIFT).astype(np.intp)]]
-        if len(keys) and (prints[np.minimum(np.searchsorted(prints, keys), len(prints) - 1)] == keys).any():
+    for at, sums in _sums(text.words):
+        prints = held.prints[at]
+        keys = sums[held.tables[at][(sums >> _SHIFT).view(np.int64)]]
+        if len(keys) and len(prints) and (prints[np.minimum(np.searchsorted(prints, keys), len(prints) - 1)] == keys).any():
             return True
     return False
 
 
-def find(data: bytes, package: str, path: str, scan: Scan, held: HeldOut) -> tuple[list[tuple[int, int]], bool]:
+def find(data: bytes, package: str, path: str, text: Scan, held: HeldOut) -> tuple[list[tuple[int, int]], bool]:
     """The (first line, last line) of everything too near to a copied function, and whether the whole file counts as a copy.
 
     The same as source.copies says of the parsed file; lines count from 1, the last may lie beyond the end."""
-    if not is_possible(scan, held):
+    if not is_possible(text, held):
         return [], False
     file = source.parsed(data, package, path)
     if file is None:

@@ -5,7 +5,6 @@ number of workers, and a task that was killed is done again as a whole (docs/dat
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -183,12 +182,10 @@ class Keys(PipelineStep):
         for doc in data:
             with self.track_time():
                 found, text = doc.metadata, scan_of(doc)
-                exact = int.from_bytes(hashlib.blake2b(text.dense[:-8], digest_size=8).digest(), "little")
-                hashes = dedup.shingles(text.tokens)
+                hashes = dedup.shingles(text.words)
                 buckets = dedup.bucket_keys(dedup.signature(hashes)) if len(hashes) else np.zeros(dedup.BUCKETS, np.uint64)
-                keys.append(np.append(buckets, np.uint64(exact)))
-                row = {"package": found["package"], "path": found["path"], "bytes": len(found["data"])}
-                row |= {"sha256": hashlib.sha256(found["data"]).hexdigest(), **found["quality"]._asdict()}
+                keys.append(np.append(buckets, dedup.sequence_key(text.words)))
+                row = {"package": found["package"], "path": found["path"], "bytes": len(found["data"]), **found["quality"]._asdict()}
                 rows.append(row | ({"cuts": found["cuts"]} if found["cuts"] else {}))
                 self.stat_update("files")
         with whole_file(self.work / "keys" / f"{piece_name(rank)}.npy") as file:
@@ -243,7 +240,7 @@ class Decide(PipelineStep):
 
         @lru_cache(SETS_IN_MEMORY)
         def shingles_of(file: int) -> np.ndarray:
-            return dedup.as_set(dedup.shingles(scan(self.src.joinpath(*names[file]).read_bytes()).tokens))
+            return dedup.as_set(dedup.shingles(scan(self.src.joinpath(*names[file]).read_bytes()).words))
 
         def rows() -> Iterator[dict]:
             for drop in dedup_groups.decide(columns, shingles_of):

@@ -26,8 +26,8 @@ _LICENCE = re.compile(
 _LICENCE_WORDS = (b"Public License", b"GPL", b"MPL", b"Creative Commons", b"CC-", b"CC BY", b"SSPL", b"Business Source", b"Proprietary")
 _CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 _BLOB = re.compile(rb"[A-Za-z0-9+/=\\]{%d}" % MAX_BLOB_BYTES)
-_DIGITS, _BLANKS = slice(48, 58), [9, 10, 11, 12, 13, 32]
-_CONTROLS = [byte for byte in range(32) if byte not in (9, 10, 13)] + [127]
+_DIGITS, _BLANKS = slice(48, 58), np.array([9, 10, 11, 12, 13, 32])
+_CONTROLS = np.array([byte for byte in range(32) if byte not in (9, 10, 13)] + [127])
 
 
 def byte_counts(data: bytes) -> np.ndarray:

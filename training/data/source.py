@@ -118,15 +118,17 @@ def parsed(data: bytes, package: str, path: str) -> SourceFile | None:
 
 
 def body_text(lines: list[bytes], function: ast.FunctionDef | ast.AsyncFunctionDef) -> bytes:
-    """The lines of a function's body without white space and docstring."""
+    """The lines of a function's body without its docstring."""
     body = function.body
     if len(body) > 1 and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
         body = body[1:]
-    return b"".join(b"".join(lines[body[0].lineno - 1 : body[-1].end_lineno]).split())
+    return b"".join(lines[body[0].lineno - 1 : body[-1].end_lineno])
 
 
-def _key(text: bytes) -> bytes:
-    return hashlib.blake2b(text, digest_size=12).digest()
+def body_hash(text: bytes) -> bytes | None:
+    """Content hash of a function body without white space; None for one too short to tell."""
+    dense = b"".join(text.split())
+    return hashlib.blake2b(dense, digest_size=12).digest() if len(dense) >= MIN_BODY_BYTES else None
 
 
 def _functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -135,14 +137,14 @@ def _functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 def function_bodies(file_lines: list[bytes], tree: ast.AST) -> list[tuple[bytes, int, int]]:
     """(hash of the body, first line, last line) of every function of a tree whose body is long enough, nested ones too."""
-    found = [(body_text(file_lines, node), node) for node in _functions(tree)]
-    return [(_key(text), first_line(node), node.end_lineno) for text, node in found if len(text) >= MIN_BODY_BYTES]
+    found = ((body_hash(body_text(file_lines, node)), node) for node in _functions(tree))
+    return [(key, first_line(node), node.end_lineno) for key, node in found if key]
 
 
 def body_texts(file_lines: list[bytes], tree: ast.AST) -> list[tuple[bytes, bytes]]:
-    """(hash of the body, its text without white space) of the same functions."""
+    """(hash of the body, its text) of the same functions."""
     texts = (body_text(file_lines, node) for node in _functions(tree))
-    return [(_key(text), text) for text in texts if len(text) >= MIN_BODY_BYTES]
+    return [(key, text) for text in texts if (key := body_hash(text))]
 
 
 def body_hashes(file_lines: list[bytes], tree: ast.AST) -> set[bytes]:
