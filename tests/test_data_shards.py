@@ -200,13 +200,13 @@ def test_fetch_keeps_bytes_and_resumes(tmp_path):
     path = wheel(wheels, "one", "License-Expression: MIT", files)
     manifest = tmp_path / "manifest.json"
     fetch.write_manifest(wheels, manifest)
-    assert fetch.fetch(manifest, tmp_path) == ["one 1.0: 1 files"]
+    assert fetch.fetch(manifest, tmp_path) == (["one 1.0: 1 files"], [])
     assert [p.relative_to(tmp_path / "src").as_posix() for p in (tmp_path / "src").rglob("*") if p.is_file()] == ["one/one/a.py"]
     assert (tmp_path / "src/one/one/a.py").read_bytes() == files["one/a.py"]
     path.unlink()  # without the wheel it would have to be downloaded again
     wheel(wheels, "one", "License-Expression: MIT", files)
     assert sum(row.split == "train" for row in fetch.read_manifest(manifest)) == 1
-    assert fetch.fetch(manifest, tmp_path, split="heldout") == []
+    assert fetch.fetch(manifest, tmp_path, split="heldout") == ([], [])
 
 
 def test_the_shipped_manifest_is_sound():

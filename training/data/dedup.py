@@ -62,9 +62,9 @@ def signature(hashes: np.ndarray) -> np.ndarray:
         places = ((values >> np.uint64(32)) * np.uint64(BINS) >> np.uint64(32)) + rounds * np.uint64(BINS)
         least = np.full(per_turn * BINS, _MAX, np.uint64)
         np.minimum.at(least, places.view(np.int64).reshape(-1), values.reshape(-1))
-        for row in least.reshape(per_turn, BINS):
-            empty = found == _MAX
-            found[empty] = row[empty]
+        least = least.reshape(per_turn, BINS)
+        earliest = least[(least != _MAX).argmax(axis=0), np.arange(BINS)]  # of the first round that filled the bin
+        found = np.where(found == _MAX, earliest, found)
         if found.max() != _MAX:
             return found
         first += per_turn

@@ -54,10 +54,12 @@ def decide(columns: list[np.ndarray], shingles_of: Callable[[int], np.ndarray]) 
     Every pair that leads to a decision has been compared exactly; files that share no bucket are never compared."""
     column = np.concatenate([np.full(len(rows), i) for i, rows in enumerate(columns)])
     members = np.concatenate(columns)
+    if not len(members):
+        return
     order = np.lexsort((column, members[:, 1]))
     column, members = column[order], members[order]
     kept: dict[tuple[int, int], list[int]] = {}  # by column and first file: the files of a group that stay so far
-    starts = np.flatnonzero(np.concatenate(([True], members[1:, 1] != members[:-1, 1]))) if len(members) else np.zeros(0, np.int64)
+    starts = np.flatnonzero(np.concatenate(([True], members[1:, 1] != members[:-1, 1])))
     for start, end in zip(starts, [*starts[1:], len(members)], strict=True):
         file = int(members[start, 1])
         own = [(int(c), int(f)) for c, f in zip(column[start:end], members[start:end, 0], strict=True)]

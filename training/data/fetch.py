@@ -31,6 +31,10 @@ PERMISSIVE = re.compile(
 RESTRICTIVE = re.compile(r"\b[AL]?GPL|general public|mozilla|\bMPL|\bEPL|\bCC-BY|proprietary|\bSSPL", re.I)
 
 
+GONE = "run again if the index was unreachable; if the version was withdrawn, download another one and describe it with `manifest`"
+"""What to try when a pinned wheel cannot be had."""
+
+
 class DataError(Exception):
     """Training data is missing, damaged or not allowed; the text says what and where."""
 
@@ -132,6 +136,8 @@ def unpack(wheel: Path, folder: Path) -> int:
                     count += 1
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise DataError(f"{wheel}: damaged archive ({error}): remove it and fetch again") from error
+        except OSError as error:
+            raise DataError(f"{folder}: {error.strerror or error}: nothing was left half-written; make room and fetch again") from error
         os.replace(root, folder)
     return count
 
@@ -152,24 +158,30 @@ def download(row: Package, wheels: Path) -> Path:
             command += [argument for platform in platforms.split(".") for argument in ("--platform", platform)]
         done = subprocess.run([*command, f"{row.name}=={row.version}"], capture_output=True, text=True)
         if done.returncode or not path.exists():
-            raise DataError(f"{row.name}=={row.version}: download failed: {(done.stderr.strip().splitlines() or ['no ' + row.wheel])[-1]}")
+            said = (done.stderr.strip().splitlines() or [f"the index has no {row.wheel}"])[-1].removeprefix("ERROR: ")
+            raise DataError(f"{row.name}=={row.version}: cannot be downloaded ({said}): {GONE}")
         if sha256_of(path) != row.sha256:
             raise DataError(f"{path}: sha256 differs from the manifest's")
     return path
 
 
-def fetch(manifest: Path, out: Path, split: str | None = None) -> list[str]:
-    """Download what is missing of the manifest's wheels to out/wheels and unpack them to out/src/<name>; returns one line a package.
+def fetch(manifest: Path, out: Path, split: str | None = None) -> tuple[list[str], list[str]]:
+    """Download what is missing of the manifest's wheels to out/wheels and unpack them to out/src/<name>.
 
-    `split` restricts it to the training or the held-out packages. Wheels whose sha256 matches and folders that exist are kept, so an
-    interrupted fetch goes on where it stopped. Raises DataError as `download` and `unpack` do."""
-    wheels, lines = out / "wheels", []
+    Returns one line for each package that is there, and one for each that cannot be had: the rest is fetched all the same. `split`
+    restricts it to the training or the held-out packages. Wheels whose sha256 matches and folders that exist are kept, so an interrupted
+    fetch goes on where it stopped."""
+    wheels = out / "wheels"
     wheels.mkdir(parents=True, exist_ok=True)
+    there, missing = [], []
     for row in read_manifest(manifest):
         if split in (None, row.split):
-            path, folder = download(row, wheels), out / "src" / row.name
-            lines.append(f"{row.name} {row.version}: " + ("there" if folder.exists() else f"{unpack(path, folder)} files"))
-    return lines
+            try:
+                path, folder = download(row, wheels), out / "src" / row.name
+                there.append(f"{row.name} {row.version}: " + ("there" if folder.exists() else f"{unpack(path, folder)} files"))
+            except DataError as error:
+                missing.append(str(error))
+    return there, missing
 
 
 def manifest_arguments(parser: argparse.ArgumentParser) -> None:
@@ -191,5 +203,10 @@ def fetch_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def fetch_command(arguments: argparse.Namespace) -> None:
-    for line in fetch(arguments.manifest, arguments.out, arguments.split):
+    there, missing = fetch(arguments.manifest, arguments.out, arguments.split)
+    for line in there:
         print(line)
+    for line in missing:
+        print(f"missing: {line}", file=sys.stderr)
+    if missing:
+        raise DataError(f"{len(missing)} of {len(there) + len(missing)} packages are missing; the others are in {arguments.out}/src")

@@ -23,7 +23,7 @@ from datatrove.utils.logging import setup_default_logger
 
 from . import dedup, pipeline_leaks, pipeline_steps, quality
 from .fetch import MANIFEST, DataError, read_manifest, sha256_of
-from .pipeline_files import read_json, write_json, write_rows
+from .pipeline_files import failed_write, read_json, read_rows, write_json, write_rows
 
 PIECE_BYTES = 8 << 20  # of source text in one task
 PIECE_FILES = 2000
@@ -66,7 +66,10 @@ def run_jobs(jobs: list[Job], logs: Path, workers: int, slurm: dict | None = Non
     for job in jobs:
         folder = str(logs / job.name)
         if slurm is None:
-            Local(job.steps, tasks=job.tasks, workers=min(workers, job.tasks), logging_dir=folder).run()
+            try:
+                Local(job.steps, tasks=job.tasks, workers=min(workers, job.tasks), logging_dir=folder).run()
+            except OSError as error:  # of datatrove's own files: ours name theirs
+                raise failed_write(Path(error.filename or folder), error) from error
         else:
             last = SlurmPipelineExecutor(
                 job.steps, tasks=job.tasks, logging_dir=folder, job_name=job.name, depends=last, workers=workers, **slurm
@@ -193,8 +196,6 @@ def prepare(
 
 def files_of(prepared: Path) -> list[tuple[str, str]]:
     """(package, path) of the files that a preparation left, for source.load."""
-    from .pipeline_files import read_rows
-
     return [(row["package"], row["path"]) for row in read_rows(prepared / "files.jsonl")]
 
 

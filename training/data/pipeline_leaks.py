@@ -5,7 +5,7 @@ words do, so sums of the body's first 12, 6, 3 or 1 words, looked up at every wo
 
 from __future__ import annotations
 
-import os
+import zipfile
 from pathlib import Path
 from typing import Iterable, Iterator, NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 from . import source
 from .dedup_tokens import Scan, odd, scan
 from .fetch import DataError
+from .pipeline_files import whole_file
 
 WIDTHS = (1, 3, 6, 12)  # words
 NEAR_LINES = 6  # about a copied function that are not used either, as many as an edit shows around its region
@@ -70,12 +71,10 @@ def bodies_of(src: Path, package: str, path: str) -> list[tuple[bytes, bytes]]:
 
 
 def save(path: Path, held: HeldOut) -> None:
-    """Write `held` to an .npz file, aside first."""
+    """Write `held` to an .npz file."""
     bodies = np.frombuffer(b"".join(sorted(held.bodies)), np.uint8).reshape(-1, 12)
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
+    with whole_file(path) as file:
         np.savez(file, bodies=bodies, **{f"prints{width}": part for width, part in zip(WIDTHS, held.prints, strict=True)})
-    os.replace(temporary, path)
 
 
 def load(path: Path) -> HeldOut:
@@ -84,7 +83,7 @@ def load(path: Path) -> HeldOut:
         with np.load(path, allow_pickle=False) as arrays:
             bodies = frozenset(row.tobytes() for row in arrays["bodies"])
             return _held_out(bodies, [arrays[f"prints{width}"] for width in WIDTHS])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a list of held-out function bodies ({error}): remove it and run the command again") from error
 
 
