@@ -92,7 +92,7 @@ def test_code_samples_show_what_the_gold_says():
     rng = Random(5)
     seen_sizes = set()
     for _ in range(60):
-        sample = pictures.code_sample(LINES[100:200], b"a.py", FACES, rng, 4)
+        sample = pictures.code_sample(LINES[100:200], b"a.py", FACES, rng, 4, 99)
         if sample is None:
             continue
         height, width, _ = sample.pixels.shape
@@ -105,6 +105,8 @@ def test_code_samples_show_what_the_gold_says():
         originals = {line.strip() for line in LINES}
         assert all(line.strip() in originals for line in lines)
         seen_sizes.add((rows, cols, len(lines)))
+        few = pictures.code_sample(LINES[100:200], b"a.py", FACES, rng, 1, 2)
+        assert few is None or few.gold.count(b"\n") <= 2
         assert sample.facts["font_seen"] in (True, False)
     assert {(1, 1), (1, 2)} < {size[:2] for size in seen_sizes} and {1, 2} <= {size[2] for size in seen_sizes}
 

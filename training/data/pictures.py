@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from random import Random
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from .pictures_screen import Look, draw, draw_look
 from .pictures_tiles import SIDE
 
 KINDS = ("code", "chart", "table", "mockup")
+GRIDS, STARTS = 4, 8
+"""Grids of tiles, and places of each, tried for an excerpt: the one with most letters over the root of its tiles is taken."""
 MIN_LETTERS = 3
 """Letters and digits that a picture of code shows at least."""
 
@@ -31,23 +34,28 @@ def grids(max_tiles: int) -> list[tuple[int, int]]:
     return [(rows, cols) for rows in range(1, 5) for cols in range(1, 5) if rows * cols <= max_tiles]
 
 
-def code_sample(lines: list[str], path: bytes, faces: list[Face], rng: Random, max_tiles: int) -> Sample | None:
-    """A screenshot of some of `lines`; None when none of them fit. The gold is the text as shown: without line numbers and
+def code_sample(lines: list[str], path: bytes, faces: list[Face], rng: Random, max_tiles: int, max_lines: int) -> Sample | None:
+    """A screenshot of at most `max_lines` of `lines`; None when none of them fit. The gold is the text as shown: without line numbers and
     without the indentation that all lines have in common; tabs and steps of indentation have the width that they are shown with."""
-    rows, cols = (1, 1) if max_tiles == 1 or rng.random() < 0.5 else rng.choice(grids(max_tiles))
     look = draw_look(rng, faces, path.decode("ascii", "replace").rsplit("/", 1)[-1])
-    columns, most = look.room(cols * SIDE, rows * SIDE)
-    amount = rng.random()
-    if amount < 0.2:
-        most = min(most, 1)
-    elif amount < 0.5:
-        most = min(most, rng.randint(2, 6))
+    most = rng.choices((1, rng.randint(2, 6), max_lines), (20, 20, 60))[0]
     lines = _indented(lines, rng)
-    shown = max((_run(lines, rng.randrange(len(lines)), columns, most) for _ in range(3)), key=len)
-    if sum(map(str.isalnum, "".join(shown))) < MIN_LETTERS:
+    best: list[str] = []
+    rows = cols = room = 1
+    for grid in rng.sample(grids(max_tiles), min(GRIDS, len(grids(max_tiles)))):
+        columns, here = look.room(grid[1] * SIDE, grid[0] * SIDE)
+        shown = max((_run(lines, rng.randrange(len(lines)), columns, min(most, max_lines, here)) for _ in range(STARTS)), key=_letters)
+        if _letters(shown) / math.prod(grid) ** 0.5 > _letters(best) / (rows * cols) ** 0.5:
+            best, (rows, cols), room = shown, grid, here
+    if _letters(best) < MIN_LETTERS:
         return None
-    pixels = draw(shown, look, cols * SIDE, rows * SIDE, fill=rng.random() < 0.25)
-    return Sample("code", pixels, ("\n".join(shown) + "\n").encode(), path, _facts(look))
+    fill = rng.random() < 0.4 and len(best) >= room / 4  # an editor's window is larger than its code, but empty tiles teach nothing
+    pixels = draw(best, look, cols * SIDE, rows * SIDE, fill)
+    return Sample("code", pixels, ("\n".join(best) + "\n").encode(), path, _facts(look))
+
+
+def _letters(lines: list[str]) -> int:
+    return sum(map(str.isalnum, "".join(lines)))
 
 
 def _facts(look: Look) -> dict:

@@ -33,7 +33,7 @@ DOCUMENT_KINDS = {"code": "picture", "chart": "chart", "table": "table", "mockup
 """Kinds of documents by what their pictures show."""
 EVERYTHING = "code:8,chart:1,table:1,mockup:1"
 CHUNK = 32  # pictures a job
-PER_FILE = 8  # pictures of a file at one reading: reading costs as much as five pictures
+PER_FILE = 8  # pictures of a file at one reading, which costs as much as drawing several; for evaluation one
 WORD_FILES, WORD_COUNT = 400, 4000  # files that the words of charts, tables and mock-ups come from, and how many words
 MAX_WAVES = 6
 """How often a shard that is still short of pictures asks for more before it gives up."""
@@ -50,6 +50,8 @@ class Plan(NamedTuple):
     mono: list[Face]
     sans: list[Face]
     max_tiles: int
+    max_lines: int  # of code
+    per_file: int
     tokenizer: Path | None
 
 
@@ -66,16 +68,17 @@ def code_words(src: Path, files: list[tuple[str, str]], seed: int) -> list[str]:
 
 def _code(plan: Plan, rng: Random, number: int) -> Iterator[Sample]:
     """Screenshots of a job's files; job after job goes through all files, then through them in another order."""
-    each = CHUNK // PER_FILE
+    each = CHUNK // plan.per_file
     turn, first = divmod(number * each, max(each, len(plan.files) // each * each))
     order = plan.files[:]
     Random(f"{plan.seed}/order/{turn}").shuffle(order)
     for package, path in order[first : first + each]:
         file = source.load(plan.src, package, path)
         units = edits.usable_units(file, rng, plan.leaked) if file else []
-        for _ in range(PER_FILE if units else 0):
-            lines = [line.decode("utf-8", "replace").rstrip("\n") for line in rng.choice(units).lines]
-            sample = pictures.code_sample(lines, edits.short_path(file.path, rng), plan.mono, rng, plan.max_tiles)
+        for _ in range(plan.per_file if units else 0):
+            unit = rng.choices(units, [len(unit.lines) for unit in units])[0]
+            lines = [line.decode("utf-8", "replace").rstrip("\n") for line in unit.lines]
+            sample = pictures.code_sample(lines, edits.short_path(file.path, rng), plan.mono, rng, plan.max_tiles, plan.max_lines)
             if sample:
                 yield sample._replace(facts={**sample.facts, "package": package})
 
@@ -111,7 +114,15 @@ def _work(job: tuple[str, int, int]) -> list[tuple[documents.Document, Picture]]
 
 
 def prepare(
-    kinds: list[str], src: Path | None, manifest: Path, split: str, fonts: Path | None, seed: int, max_tiles: int, processes: int
+    kinds: list[str],
+    src: Path | None,
+    manifest: Path,
+    split: str,
+    fonts: Path | None,
+    seed: int,
+    max_tiles: int,
+    max_lines: int,
+    processes: int,
 ) -> tuple[Plan, dict]:
     """A plan for some kinds of pictures, and what the index says of where they come from.
 
@@ -129,9 +140,11 @@ def prepare(
         found[name], missing = pictures_fonts.find(table, fonts) if needed else ([], [])
         pictures_fonts.tell_missing(missing)
     words = code_words(src, files, seed) if src and set(kinds) - {"code"} else []
-    plan = Plan(seed, src, files, leaked, words, found["mono"], found["sans"], max_tiles, None)
+    per_file = PER_FILE if split == "train" else 1
+    plan = Plan(seed, src, files, leaked, words, found["mono"], found["sans"], max_tiles, max_lines, per_file, None)
     digests = {face.family: shards.digest(Path(face.regular).read_bytes()) for face in (*plan.mono, *plan.sans)}
-    return plan, {"seed": seed, "split": split, "max_tiles": max_tiles, "manifest": shards.digest(manifest.read_bytes()), "fonts": digests}
+    limits = {"max_tiles": max_tiles, "max_lines": max_lines}
+    return plan, {"seed": seed, "split": split, **limits, "manifest": shards.digest(manifest.read_bytes()), "fonts": digests}
 
 
 def build_shard(plan: Plan, facts: dict, shares: dict[str, float], count: int, tokenizer_path: Path, out: Path, processes: int) -> dict:
@@ -242,6 +255,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, required=True, metavar="N", help="pictures in all")
     parser.add_argument("--what", type=_shares, default=_shares(EVERYTHING), metavar="KINDS", help=f"with shares (default {EVERYTHING})")
     parser.add_argument("--tiles", type=int, default=4, choices=range(1, 17), metavar="N", help="most tiles of a picture (default 4)")
+    parser.add_argument("--lines", type=int, default=100, metavar="N", help="most lines of a picture of code (default 100)")
     parser.add_argument("--fonts", type=Path, metavar="DIR", help="a folder of fonts that is searched before packages and the system")
     parser.add_argument("--seed", type=int, default=1, metavar="S")
 
@@ -256,7 +270,7 @@ def pictures_arguments(parser: argparse.ArgumentParser) -> None:
 def pictures_command(arguments: argparse.Namespace) -> None:
     a = arguments
     path = a.tokenizer / "tokenizer.bin" if a.tokenizer.is_dir() else a.tokenizer
-    plan, facts = prepare(list(a.what), a.src, a.manifest, "train", a.fonts, a.seed, a.tiles, a.processes)
+    plan, facts = prepare(list(a.what), a.src, a.manifest, "train", a.fonts, a.seed, a.tiles, a.lines, a.processes)
     print(json.dumps(build_shard(plan, facts, a.what, a.count, path, a.out, a.processes), indent=1))
 
 
@@ -267,5 +281,5 @@ def pictures_heldout_arguments(parser: argparse.ArgumentParser) -> None:
 
 def pictures_heldout_command(arguments: argparse.Namespace) -> None:
     a = arguments
-    plan, _ = prepare(list(a.what), a.src, a.manifest, "heldout", a.fonts, a.seed, a.tiles, 1)
+    plan, _ = prepare(list(a.what), a.src, a.manifest, "heldout", a.fonts, a.seed, a.tiles, a.lines, 1)
     print(json.dumps(build_heldout(plan, a.what, a.count, a.out)))
