@@ -42,10 +42,10 @@ _STRUCTURE = (edits_signature, edits_calls, edits_types, edits_classes, edits_en
 _BEHAVIOUR = (edits_errors, edits_logging, edits_strings, edits_idioms, edits_branches, edits_loops, edits_names)
 
 GROUPS: tuple[tuple[float, tuple[ModuleType, ...]], ...] = (
-    (45.0, (kinds,)),
-    (6.0, (statements,)),
-    (13.0, _STRUCTURE),
-    (13.0, _BEHAVIOUR),
+    (50.0, (kinds,)),
+    (5.0, (statements,)),
+    (11.0, _STRUCTURE),
+    (11.0, _BEHAVIOUR),
     (13.0, (repairs,)),
 )
 """(share of all edits, modules). Shares count relative to one another; within a group the kinds' weights do."""
