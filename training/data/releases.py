@@ -132,10 +132,12 @@ def file_edits(old: source.SourceFile, new: source.SourceFile, leaked: frozenset
     they can say of it. `held_out` words every other instruction by templates that training never uses."""
     made = Made([], Counter())
     for found in releases_match.changes(old, new, leaked, rng, made.reasons):
-        described = [(change, *describe(change)) for change in found if len(change.old.lines) <= MAX_PIECE_LINES]
+        described = []
+        for change in found if len(found[0].old.lines) <= MAX_PIECE_LINES else ():
+            described.append((change, *describe(change)))
+            if described[0][2]:
+                break  # the whole change
         whole = [row for row in described if row[2]]
-        if described and described[0][2]:
-            whole = whole[:1]
         partial = [row for row in described if row[1]][:1] if not whole else []
         if not whole and not partial:
             made.reasons[f"dropped: {described[0][3] if described else 'long function'}"] += 1
@@ -166,9 +168,11 @@ def pair_edits(pair: Pair, wheels: Path, leaked: frozenset[bytes], seed: int) ->
             reasons: Counter = Counter()
             if name not in later:
                 reasons["file: gone or moved"] += 1
+            elif old.getinfo(name).CRC == new.getinfo(name).CRC and old.getinfo(name).file_size == new.getinfo(name).file_size:
+                reasons["file: the same"] += 1
             else:
                 files = [read_source(wheel, name, pair.old.name, reasons) for wheel in (old, new)]
-                if all(files) and files[0].lines != files[1].lines:
+                if all(files):
                     reasons["files compared"] += 1
                     yield file_edits(*files, leaked, Random(f"{seed}/{pair.old.name}/{pair.new.version}/{name}"), held_out)
             yield Made([], reasons)

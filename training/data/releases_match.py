@@ -15,6 +15,7 @@ from random import Random
 from typing import NamedTuple
 
 from . import source
+from .releases_phrases import same
 from .view import FUNCTION
 
 MAX_REGION_LINES = 40
@@ -148,7 +149,7 @@ def changes(
         if unit is None or whole is None:
             reasons["does not parse by itself"] += 1
             continue
-        if ast.dump(unit.tree) == ast.dump(whole.tree):
+        if same(unit.tree, whole.tree):
             reasons["only white space or comments"] += 1
             continue
         groups = _groups(lines, others)
@@ -179,7 +180,7 @@ def _change(
     after = _unit(made, piece)
     if after is None or max(len(shown), len(gold)) > MAX_REGION_BYTES or not shown.strip() or not gold.strip():
         return None
-    if ast.dump(after.tree) == ast.dump(unit.tree):
+    if same(after.tree, unit.tree):
         return None
     lines, place = file.lines, piece.first
     above, below = (rng.choice((0, 0, rng.randint(1, 3), rng.randint(1, MAX_AROUND_LINES))) for _ in range(2))

@@ -74,8 +74,27 @@ def _bound(tree: ast.AST) -> tuple[Counter, set[str]]:
     return Counter({name: count for name, count in found.items() if name in bound}), set(found)
 
 
+def fingerprint(node: ast.AST, found: list[int] | None = None) -> int:
+    """A hash of a tree that leaves positions out, for comparing within one process; those of all nodes are added to `found`."""
+    parts: list[object] = [type(node)]
+    for field in node._fields:
+        value = getattr(node, field, None)
+        if isinstance(value, ast.AST):
+            parts.append(fingerprint(value, found))
+        elif isinstance(value, list):
+            parts.append(tuple(fingerprint(one, found) if isinstance(one, ast.AST) else one for one in value))
+        else:
+            parts.append(value if isinstance(value, str) else (repr(value),))
+    mark = hash(tuple(parts))
+    if found is not None:
+        found.append(mark)
+    return mark
+
+
 def _marks(tree: ast.AST) -> Counter:
-    return Counter(ast.dump(node) for node in ast.walk(tree))
+    found: list[int] = []
+    fingerprint(tree, found)
+    return Counter(found)
 
 
 def _distance(old: ast.AST, new: Counter) -> int:
@@ -99,11 +118,12 @@ def substitutions(old: ast.Module, new: ast.Module) -> tuple[dict[str, str], dic
 
     A pair counts when the new tree has the one name as often as the old tree has the other, and when putting it in makes more alike than
     the name itself: the calls, assignments and conditions that it stands in."""
-    target = _marks(new)
-
     def settled(tree: ast.Module, pairs: list[tuple[str, str]], counts: Counter, chain: bool) -> dict[str, str]:
         kept: dict[str, str] = {}
-        before = _distance(tree, target) if pairs else 0
+        if not pairs:
+            return kept
+        target = _marks(new)
+        before = _distance(tree, target)
         for one, other in pairs:
             change = ({}, {one: other}) if chain else ({one: other}, {})
             gain = before - _distance(_Renamed(*change).visit(copy.deepcopy(tree)), target)
@@ -114,7 +134,7 @@ def substitutions(old: ast.Module, new: ast.Module) -> tuple[dict[str, str], dic
 
     (a, every_a), (b, every_b) = _bound(old), _bound(new)
     names = settled(old, _partners(a, b, set(a) - every_b, set(b) - every_a), a, chain=False)
-    tree = _Renamed(names, {}).visit(copy.deepcopy(old))
+    tree = _Renamed(names, {}).visit(copy.deepcopy(old)) if names else old
     a, b = _chains(tree), _chains(new)
     chains = settled(tree, _partners(a, b, set(a) - set(b), set(b) - set(a)), a, chain=True)
-    return names, chains, _Renamed({}, chains).visit(tree)
+    return names, chains, _Renamed({}, chains).visit(copy.deepcopy(tree)) if chains else tree

@@ -8,6 +8,7 @@ import ast
 from typing import NamedTuple
 
 from . import source
+from .releases_names import fingerprint
 from .repairs_damage import occurrences
 
 MAX_QUOTED = 80  # characters of code in a phrase
@@ -76,13 +77,13 @@ class Speaker:
 
 def same(a: ast.AST | None, b: ast.AST | None) -> bool:
     """True for equal trees, wherever they stand."""
-    return (a is None) == (b is None) and (a is None or ast.dump(a) == ast.dump(b))
+    return (a is None) == (b is None) and (a is None or fingerprint(a) == fingerprint(b))
 
 
 def dump(value: object) -> object:
     """Something comparable for any field of a tree."""
     if isinstance(value, ast.AST):
-        return ast.dump(value)
+        return fingerprint(value)
     return [dump(one) for one in value] if isinstance(value, list) else value
 
 

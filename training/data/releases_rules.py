@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from . import source
 from .names import dotted
-from .releases_names import substitutions
+from .releases_names import fingerprint, substitutions
 from .releases_phrases import SIMPLE, Phrases, dump, is_text, same
 from .releases_signatures import Signatures
 from .repairs_damage import occurrences
@@ -41,7 +41,7 @@ class Describer(Signatures):
 
     def _body(self, old: Sequence[ast.stmt], new: Sequence[ast.stmt], owner: ast.AST | None) -> None:
         """Describe the difference of two lists of statements."""
-        keys = [[ast.dump(node) for node in body] for body in (old, new)]
+        keys = [[fingerprint(node) for node in body] for body in (old, new)]
         for tag, a, b, c, d in difflib.SequenceMatcher(None, *keys, autojunk=False).get_opcodes():
             if tag == "equal":
                 continue
