@@ -57,6 +57,8 @@ def test_odd_texts_are_read_back():
         (("ax.legend()", "ax.set_title('again')"), "takes one text, once"),
         (("ax.plot([1, 2, 3], [3, 2, 1]", "ax.barh(['a'], [3]"), "do not make one chart"),
         (("plt.show()", "plt.show("), "no Python"),
+        (('ax.plot([1, 2, 3], [4, 5.5, 6], label="north")\n', "ax.stairs([1, 2], [0, 3, 3], fill=True)\n"), "edges do not increase"),
+        (('ax.plot([1, 2, 3], [4, 5.5, 6], label="north")\n', 'ax.pie([0], labels=["a"], autopct="%d%%")\n'), "shares below 0"),
         (("Income", "x" * 30_000), "more than 20000"),
     ],
 )
@@ -76,6 +78,13 @@ def test_scores_follow_what_is_wrong():
     assert not kind.kind and kind.error == 0 and kind.pixels < number.pixels
     fewer = charts.score(CODE, CODE.replace('ax.plot([1, 2, 3], [3, 2, 1], label="south")\n', ""))
     assert not fewer.series and fewer.error == pytest.approx(0.5) and fewer.labels == pytest.approx(4 / 5)
+
+
+@pytest.mark.parametrize("text", ["$x", "$x^$ {", "_hidden", "ä 漢", "x" * 3000, "a\nb"])
+def test_whatever_an_answer_calls_things_it_is_scored(text):
+    answer = charts.write(LINES._replace(title=text, series=(LINES.series[0]._replace(label=text), LINES.series[1])))
+    result = charts.score(CODE, answer)
+    assert result.parses and not result.exact and 0 <= result.pixels <= 1 and result.error == 0
 
 
 def test_a_drawn_chart_depends_on_its_numbers_and_look():

@@ -5,6 +5,8 @@ Answers are never executed: `parse` reads the one form from the syntax tree, and
 from __future__ import annotations
 
 import ast
+import itertools
+import json
 from typing import NamedTuple
 
 KINDS = ("line", "scatter", "bar", "barh", "stacked", "hist", "pie")
@@ -39,7 +41,7 @@ class Chart(NamedTuple):
 
 
 def _text(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return json.dumps(value, ensure_ascii=False)  # which is Python, too
 
 
 def _list(values: tuple[Number | str, ...]) -> str:
@@ -153,6 +155,10 @@ def _series(name: str, values: list, keywords: dict, before: list[tuple[str, Ser
     fits = kind and extra and not keywords and isinstance(label, str) and len(values) == 2 and readable(values[0]) and _numbers(values[1])
     if not fits or len(values[0]) != len(values[1]) + (kind == "hist"):
         raise ChartError(f"ax.{name}: arguments are not those of the one form")
+    if kind == "hist" and any(left >= right for left, right in itertools.pairwise(values[0])):
+        raise ChartError("ax.stairs: edges do not increase")
+    if kind == "pie" and (min(values[1]) < 0 or not sum(values[1])):
+        raise ChartError("ax.pie: shares below 0, or none")
     return str(kind), Series(tuple(values[0]), tuple(values[1]), label)
 
 

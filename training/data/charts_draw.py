@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import warnings
 from random import Random
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from matplotlib.figure import Figure
 from .charts import Chart
 from .pictures_fonts import Face
 
+DEFAULTS = {name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")}
+"""matplotlib's own settings: a user's matplotlibrc changes no picture."""
 PLAIN_SIDE = 256
 DPI = 72  # then a point is a pixel
 PALETTES = (
@@ -83,7 +86,9 @@ def registered(face: Face) -> str:
 
 def plain(chart: Chart) -> np.ndarray:
     """The ink of a chart without a look of its own, float32 [256, 256], 0 to 1: what `overlap` compares."""
-    pixels = draw(chart, PLAIN).astype(np.float32).mean(axis=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of characters that the font lacks: boxes do
+        pixels = draw(chart, PLAIN).astype(np.float32).mean(axis=2)
     return 1 - pixels / 255
 
 
@@ -102,7 +107,7 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
 
 def draw(chart: Chart, look: Look) -> np.ndarray:
     """The pixels [height, width, 3] uint8 of a chart."""
-    settings = {
+    settings = DEFAULTS | {
         "font.family": [look.family],
         "font.size": look.size,
         "axes.titlesize": look.size + 1,
@@ -119,6 +124,7 @@ def draw(chart: Chart, look: Look) -> np.ndarray:
         "ytick.labelsize": look.size - 1,
         "axes.prop_cycle": matplotlib.cycler(color=look.palette),
         "hatch.linewidth": 0.5,
+        "text.parse_math": False,  # a dollar is a dollar
     }
     with matplotlib.rc_context(settings):
         figure = Figure((look.width / DPI, look.height / DPI), dpi=DPI, facecolor=look.ground)
