@@ -34,6 +34,9 @@ def autocast(settings: Settings, device: torch.device) -> torch.autocast:
 
 def prepare_blocks(model: nn.Module, settings: Settings) -> None:
     """Compiles the text blocks and has them recompute their activations, as the settings say; names of weights stay as they are."""
+    if settings.compile:
+        # One piece of code serves blocks of several shapes, with and without gradients, over all positions or some: more than the usual 8.
+        torch._dynamo.config.recompile_limit = 64
     for block in model.modules():
         if not isinstance(block, TextBlock):
             continue
