@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from . import rewrite
+from . import rewrite, rewrite_functions
 
 Action = Callable[[str, dict[str, str]], str | None]  # (region, slots) -> the new region, or None
 
@@ -96,6 +96,103 @@ def _import(region: str, slot: dict[str, str]) -> str | None:
     return rewrite.import_name(region, _name(slot["new"]), _name(slot["module"]))
 
 
+def _named(function: Callable[..., str | None], *slots: str) -> Action:
+    """An action on the texts of these slots, names and code without their quotes; a slot that the wording lacks is None."""
+    return lambda region, slot: function(region, *(_bare(slot[name]) if name in slot else None for name in slots))
+
+
+def _function_rules() -> Iterator[tuple[str, Action]]:
+    """Of functions, calls and lines."""
+    made = rewrite_functions
+    drop = r"(?:remove|delete|drop|get rid of|take out|strip)"
+    parameter = r"(?:parameter|argument|param|keyword)"
+    document = _named(made.docstring, "what", "text")
+    yield rf"{drop} (?:the )?docstring(?: (?:of|from|for) <what>)?", _named(made.docstring, "what", "no")
+    yield r"(?:<what>: )?no docstring(?: for <what>)?", _named(made.docstring, "what", "no")
+    yield r"(?:document|docstring for) <what>: <text>", document
+    yield r"<what> needs a docstring: <text>", document
+    yield r"(?:add|give) the docstring <text> to <what>", document
+    yield r"(?:set|change) the docstring of <what> to <text>", document
+    yield r"the docstring of <what> should be <text>", document
+    yield r"update <what>'s docstring: <text>", document
+    yield r"comment <what> back in", _named(made.uncomment, "what")
+    yield r"(?:uncomment|activate)(?: the line)? <what>", _named(made.uncomment, "what")
+    yield r"remove the # before <what>", _named(made.uncomment, "what")
+    yield r"comment out:? (?:the line )?<what>", _named(made.comment_out, "what")
+    yield r"comment <what> out", _named(made.comment_out, "what")
+    yield r"put a # before <what>", _named(made.comment_out, "what")
+    yield r"(?:add|put) <text> (?:to|on) <what>", _decorate
+    yield r"decorate <what> with <text>", _named(made.decorate, "what", "text")
+    yield r"<what>: <text>", _decorate
+    yield r"<what> should be cached \(<text>\)", _named(made.decorate, "what", "text")
+    yield r"cache the results of <what> using <text>", _named(made.decorate, "what", "text")
+    yield rf"{drop} the decorator <what>", _remove
+    yield rf"<what>: add (?:{parameter} )?<text>", _named(made.add_parameter, "what", "text")
+    yield rf"<what> (?:gets|should get|takes) (?:a|the|another) {parameter} <text>", _named(made.add_parameter, "what", "text")
+    yield rf"(?:add )?(?:a |the )?(?:new )?{parameter} <text> (?:for|to) <what>", _named(made.add_parameter, "what", "text")
+    yield rf"{drop} (?:the )?{parameter} <text> (?:of|from) (?:the call of )?<what>", _named(made.remove_argument, "text", "what")
+    yield rf"{drop} (?:the )?<text> {parameter} (?:of|from) (?:the call of )?<what>", _named(made.remove_argument, "text", "what")
+    yield r"call <what> without <text>", _named(made.remove_argument, "text", "what")
+    yield r"make <what> optional with default <text>", _default
+    yield r"in <>,? make <what> optional with default <text>", _default
+    yield r"give <what> the default (?:of )?<text>", _default
+    yield r"add default <text> to <what>", _default
+    yield r"(?:<>: )?<what> should be required", _named(made.remove_default, "what")
+    yield r"no default for <what>", _named(made.remove_default, "what")
+    yield r"add (?:the )?return type <text> to <what>", _named(made.annotate_return, "what", "text")
+    yield r"(?:make )?<what> -> <text>", _named(made.annotate_return, "what", "text")
+    yield rf"{drop} the return type(?: hint)? of <what>", lambda region, slot: made.annotate_return(region, _bare(slot["what"]), "")
+    yield rf"{drop} the (?:annotation|type hint|type) of <what>", lambda region, slot: made.annotate(region, _bare(slot["what"]), "")
+    yield r"(?:declare|annotate) <what> (?:as|with) <text>", _named(made.annotate, "what", "text")
+    yield r"the type(?: hint)? of <what> should be <text>", _named(made.annotate, "what", "text")
+    yield r"make the type(?: hint)? of <what> <text>", _named(made.annotate, "what", "text")
+    yield r"<what>: <text>", _named(made.annotate, "what", "text")
+    yield r"rename the keyword <what> to <text>(?: in the call of <>)?", _named(made.rename_keyword, "what", "text")
+    yield r"(?:<>: )?(?:pass|use) <text>=? instead of <what>=?(?: (?:for|in) <>)?", _named(made.rename_keyword, "what", "text")
+    yield r"(?:pass|give) <text> (?:to|in) <what>", _keyword
+    yield r"give <what> <text>(?: as well)?", _keyword
+    yield r"in the call (?:to|of) <what>,? add <text>", _keyword
+    yield r"<what> gets <text>", _keyword
+    order = r"(?:swap|exchange|switch(?: the order of)?)(?: the arguments)?"
+    yield rf"{order} <what> and <text>(?: (?:of|in) <>)?", _named(made.swap, "what", "text")
+    yield r"the arguments <what> and <text> of <> should change places", _named(made.swap, "what", "text")
+    yield r"wrap <old> in <new>(?:\(\))?", lambda region, slot: rewrite.replace_code(
+        region, _name(slot["old"]), f"{_bare(slot['new'])}({_name(slot['old'])})"
+    )
+    yield rf"(?:{drop}|without)(?: all| the)? print(?: calls?| statements?)?", lambda region, slot: made.remove_calls(region, "print")
+    yield rf"(?:{drop}|remove) the import of <what>", _named(made.remove_import, "what")
+    yield r"(?:don't import|f401) <what>", _named(made.remove_import, "what")
+    yield rf"{drop} the <what> import", _named(made.remove_import, "what")
+    yield r"(?:convert <what> to async|<what> should be async|async <what>)", _named(made.make_async, "what")
+    yield r".*(?:compar\w+|pep8).*\bnone\b.*", lambda region, slot: made.is_none(region)
+    yield r".*\b(?:is not|not in)\b.*", lambda region, slot: made.negated_membership(region)
+    yield r".*\+=.*", lambda region, slot: made.augment(region)
+    # Mistakes with what is right beside them
+    fixed = r"(?: should be | => | -> | to |: it should be | is wrong, it should be )"
+    yield rf"(?:fix|correct|bug|wrong|mistake|typo):? <old>{fixed}<new>", _replace_code
+    yield r"<old> (?:is wrong, it should be|should read) <new>", _replace_code
+    yield r"(?:it should (?:say|be)|write) <new>(?:,? not | instead of )<old>", _replace_code
+
+
+def _replace_code(region: str, slot: dict[str, str]) -> str | None:
+    return rewrite.replace_code(region, _name(slot["old"]), _name(slot["new"]))
+
+
+def _decorate(region: str, slot: dict[str, str]) -> str | None:
+    text = _name(slot["text"])
+    cached = re.match(r"(?:functools\.)?(?:lru_)?cache\b", text)
+    return rewrite_functions.decorate(region, _bare(slot["what"]), text) if text.startswith("@") or cached else None
+
+
+def _default(region: str, slot: dict[str, str]) -> str | None:
+    return rewrite_functions.add_default(region, _bare(slot["what"]), _value(slot["text"]))
+
+
+def _keyword(region: str, slot: dict[str, str]) -> str | None:
+    text = _name(slot["text"])
+    return rewrite_functions.add_keyword(region, _bare(slot["what"]), text) if re.match(r"\w+=[^=]", text) else None
+
+
 def _rules() -> Iterator[tuple[str, Action]]:
     """(wording, action): <slot> is any text, as little of it as fits; <> is text that decides nothing."""
     # Names
@@ -114,6 +211,7 @@ def _rules() -> Iterator[tuple[str, Action]]:
     yield rf"replace {_ROLE}<old> (?:with|by) <new>", _replace
     yield rf"change <> so that {_ROLE}<old> is called <new>", _rename
     yield rf"call {_ROLE}<old> <new>(?: instead)?", _rename
+    yield r"make <what> required", _named(rewrite_functions.remove_default, "what")
     # Values that have a label
     for place in ("", r" in <>"):
         yield rf"(?:change|update|switch|replace|set) {_DEFAULT} (?:of|for) <label> from <old> to <new>{place}", _set_default
@@ -185,7 +283,10 @@ def _rules() -> Iterator[tuple[str, Action]]:
     yield rf"{delete} <what>", _remove
     yield r"(?:don't|do not|stop|no longer) (?:call|set|calling|setting) <what>", _remove
     yield r"no <what> (?:please|here)", _remove
-    # Anything for anything
+
+
+def _rules_for_anything() -> Iterator[tuple[str, Action]]:
+    """The vaguest ones, tried last."""
     change = r"(?:replace|swap|change|switch|turn|convert|migrate|update|substitute)"
     yield rf"{change} {_EVERY}<old> (?:with|by|for|to|into|->) <new>(?: everywhere)?", _replace
     yield rf"(?:switch|migrate|change|move) (?:over )?from {_EVERY}<old> to <new>", _replace
@@ -201,7 +302,7 @@ def _compile(wording: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"<(\w*)>", lambda slot: f"(?P<{slot[1]}_{next(number)}>.+?)" if slot[1] else ".+?", wording), re.IGNORECASE)
 
 
-RULES = [Rule(_compile(wording), action) for wording, action in _rules()]
+RULES = [Rule(_compile(wording), action) for wording, action in (*_rules(), *_function_rules(), *_rules_for_anything())]
 _COURTESY = re.compile(r"(?:please|pls|can you|could you|would you|kindly|just)\s+", re.IGNORECASE)
 
 

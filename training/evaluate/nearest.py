@@ -43,7 +43,7 @@ def training_edits(path: Path, tokenizer: Path | None) -> list[Edit]:
             raise EvaluationError(f"{path}: a shard's edits are read with --tokenizer")
         try:
             found = [
-                Edit(*(part.decode("utf-8", "replace") for part in (instruction, target.region, new_region)))
+                Edit(*(part.decode("utf-8", "replace") for part in (instruction.strip(), target.region, new_region)))
                 for target, instruction, new_region, _ in narrow.edits_of(path, tokenizer)
             ]
         except (OSError, ValueError) as error:

@@ -27,7 +27,7 @@ def is_name(text: str) -> bool:
     return re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", text) is not None
 
 
-def _splice(text: str, places: list[tuple[int, int]], new: str) -> str | None:
+def splice(text: str, places: list[tuple[int, int]], new: str) -> str | None:
     """`text` with `new` at all places, None without any."""
     if not places:
         return None
@@ -75,7 +75,7 @@ def rename(text: str, old: str, new: str, attribute: bool = False) -> str | None
     places = [(tokens[i].start, tokens[i + len(parts) - 1].end) for i in chosen]
     if chosen is plain:
         places += _in_f_strings(tokens, old)
-    return _splice(text, places, new)
+    return splice(text, places, new)
 
 
 def _in_f_strings(tokens: list[Token], old: str) -> list[tuple[int, int]]:
@@ -97,7 +97,7 @@ def replace_call(text: str, old: str, new: str) -> str | None:
         for i in _runs(tokens, parts)
         if _at(tokens, i + len(parts)) == "(" and _at(tokens, i - 1) not in (".", "def", "class")
     ]
-    return _splice(text, places, new)
+    return splice(text, places, new)
 
 
 def replace_code(text: str, old: str, new: str) -> str | None:
@@ -106,7 +106,7 @@ def replace_code(text: str, old: str, new: str) -> str | None:
     places = [(tokens[i].start, tokens[i + len(parts) - 1].end) for i in _runs(tokens, parts)]
     if not places and len(parts) == 1 and parts[0][:1] in "'\"":
         places = [(token.start, token.end) for token in tokens if token.kind == "string" and _same_string(token.text, old)]
-    return _splice(text, places, new)
+    return splice(text, places, new)
 
 
 def _same_string(one: str, other: str) -> bool:
@@ -136,7 +136,7 @@ def set_value(text: str, label: str, new: str, old: str | None = None, default: 
     if old is not None:
         found = [place for place in found if text[slice(*place)] == old or _same_string(text[slice(*place)], old)]
     literal = [place for place in found if is_literal(text[slice(*place)])]
-    return _splice(text, (literal or found)[:1], new)
+    return splice(text, (literal or found)[:1], new)
 
 
 def _value_start(tokens: list[Token], i: int) -> int:
@@ -182,10 +182,6 @@ def _in_def(tokens: list[Token], i: int) -> bool:
     return any(token.text == "lambda" for token in tokens[:i])
 
 
-def _source(text: str, line: Line) -> str:
-    return text[line.start : line.tokens[-1].end]
-
-
 def _extent(text: str, line: Line) -> tuple[int, int]:
     """Where a logical line's physical lines start and end."""
     newline = text.find("\n", line.tokens[-1].end)
@@ -202,8 +198,14 @@ def remove(text: str, what: str) -> str | None:
     named = [line for line in lines if any(token.text in (what, f"{what!r}") for token in line.tokens)]
     for found in (exact, form, called, bound, named):
         if len(found) == 1 and len(lines) > 1 and parts:
-            return _splice(text, [_extent(text, found[0])], "")
+            return remove_lines(text, found[0])
     return None
+
+
+def remove_lines(text: str, line: Line) -> str:
+    """Without a logical line."""
+    start, end = _extent(text, line)
+    return text[:start] + text[end:]
 
 
 def _starts(line: Line, words: list[str]) -> bool:
@@ -215,7 +217,7 @@ def insert(text: str, statement: str, what: str, after: bool) -> str | None:
     parts, lines = [token.text for token in code(what)], logical_lines(text)
     found = [line for line in lines if [token.text for token in line.tokens] == parts]
     found = found or [line for line in lines if what == line.tokens[0].text]
-    return _put(text, found[0], statement, after) if found and statement else None
+    return put_line(text, found[0], statement, after) if found and statement else None
 
 
 def insert_first(text: str, statement: str, function: str) -> str | None:
@@ -224,11 +226,12 @@ def insert_first(text: str, statement: str, function: str) -> str | None:
     for line, body in zip(lines, lines[1:], strict=False):
         words = [token.text for token in line.tokens]
         if function in words[1:3] and words[0] in ("def", "async", "class") and body.indent > line.indent:
-            return _put(text, body, statement, after=len(body.tokens) == 1 and body.tokens[0].kind == "string")
+            return put_line(text, body, statement, after=len(body.tokens) == 1 and body.tokens[0].kind == "string")
     return None
 
 
-def _put(text: str, line: Line, statement: str, after: bool) -> str:
+def put_line(text: str, line: Line, statement: str, after: bool) -> str:
+    """With a statement on a line of its own before or after a logical line, as far to the right."""
     start, end = _extent(text, line)
     place = end if after else start
     lead = "" if place == 0 or text[place - 1] == "\n" else "\n"
@@ -241,14 +244,14 @@ def import_name(text: str, name: str, module: str) -> str | None:
         if _starts(line, ["from", *(token.text for token in code(module)), "import"]):
             last = line.tokens[-1]
             if last.text != ")":
-                return _splice(text, [(last.end, last.end)], f", {name}")
+                return splice(text, [(last.end, last.end)], f", {name}")
             before = line.tokens[-2]
             inner = [token for token in lex(text) if before.end <= token.start < last.start]
             newline = any(token.kind == "newline" for token in inner)
             if before.text == ",":
                 pad = " " * _column(text, before, line) if newline else " "
-                return _splice(text, [(before.end, before.end)], f"\n{pad}{name}," if newline else f"{pad}{name}")
-            return _splice(text, [(before.end, before.end)], f", {name}")
+                return splice(text, [(before.end, before.end)], f"\n{pad}{name}," if newline else f"{pad}{name}")
+            return splice(text, [(before.end, before.end)], f", {name}")
     return None
 
 
