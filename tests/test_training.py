@@ -268,13 +268,13 @@ def test_checkpoints_are_whole_or_absent_and_two_are_kept(folder, tmp_path):
     assert checkpoints.load(tmp_path / "checkpoint-00000003").model.keys() == Model(TINY).state_dict().keys()
 
 
-def test_the_command_trains_resumes_and_leaves_weights(folder, tmp_path):
+def test_the_command_trains_resumes_and_leaves_weights(folder, tmp_path, capsys):
     out = tmp_path / "run"
     done = command(out, "--steps", "3", data=(folder,))
     assert done.returncode == 0, done.stderr
-    again = command(out, "--steps", "6", data=(folder,))
-    assert again.returncode == 2 and "--resume" in again.stderr
-    assert command(out, "--steps", "6", "--resume", data=(folder,)).returncode == 0
+    again = [*arguments_of(out, folder), "--steps", "6"]
+    assert main(again) == 2 and "--resume" in capsys.readouterr().err
+    assert main([*again, "--resume"]) == 0
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 3, 5, 6] and set(lines[0]["kinds"]) <= {"even", "odd"}
     assert lines[1]["figures"]["effective_rank"] > 1
