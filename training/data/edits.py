@@ -21,6 +21,7 @@ MAX_REGION_LINES = 40
 MAX_AROUND_LINES = 6
 EDITED_FILE_BYTES = 2500  # one edit is drawn for so many bytes of a file
 MAX_EDITS_PER_FILE = 12
+MAX_TRIES = 5  # to make one edit of a kind in a file
 MAX_MATCHES = 64  # of a kind's hint in a unit
 WHOLE_STATEMENT_SHARE = 0.8  # of the regions that hold the whole statement that a hint points at, where it fits
 
@@ -92,6 +93,16 @@ def short_path(path: str, rng: Random) -> bytes:
     return "/".join(parts[-2:] if rng.random() < 0.25 else parts[-1:]).encode()
 
 
+def _parsed(text: bytes) -> ast.Module:
+    """As source.parse_indented, but positions are of no use here and stay what they are."""
+    if text[:1] not in (b" ", b"\t"):
+        return source.parse(text)
+    tree = source.parse(b"if 1:\n" + text)
+    if len(tree.body) != 1:
+        raise SyntaxError("statements at two levels")
+    return ast.Module(body=tree.body[0].body, type_ignores=[])
+
+
 def spliced_region(view: View, draft: Draft) -> bytes | None:
     """The region after a draft's splices, or None unless the unit still parses and its tree changed exactly as the draft says."""
     start, end = view.starts[view.first], view.starts[view.last]
@@ -101,7 +112,7 @@ def spliced_region(view: View, draft: Draft) -> bytes | None:
         region = splice(view.region, [Splice(one.start - start, one.end - start, one.text) for one in draft.splices])
         if (region == view.region) != (draft.kind == "nothing") or not region.strip():
             return None
-        tree = source.parse_indented(view.text[:start] + region + view.text[end:])
+        tree = _parsed(view.text[:start] + region + view.text[end:])
     except (SyntaxError, ValueError):
         return None
     return region if same_tree(view.unit.tree, tree, draft.changes) else None
@@ -131,6 +142,9 @@ def make(file: source.SourceFile, unit: source.Unit, kind: str, pools: Pools, rn
     return Example(Target(short_path(file.path, rng), before, shown, after), text, gold, draft.kind, file.package, draft.variant)
 
 
+_NAMES, _ROWS = list(KINDS), list(KINDS.values())
+
+
 class Balance:
     """Draws kinds so that their shares stay those of KINDS although some regions offer none."""
 
@@ -140,8 +154,11 @@ class Balance:
 
     def draw(self, rng: Random) -> str:
         """A kind; those behind their share come more often."""
-        weights = [row.share * min(4.0, max(0.1, row.share / 100 * self.total / (self.made[kind] + 1))) for kind, row in KINDS.items()]
-        return rng.choices(list(KINDS), weights)[0]
+        part = self.total / 100
+        weights = [
+            row.share * min(4.0, max(0.1, (row.share * part + 1) / (made + 1))) for row, made in zip(_ROWS, self.made.values(), strict=True)
+        ]
+        return rng.choices(_NAMES, weights)[0]
 
     def count(self, kind: str) -> None:
         """Note that an edit of `kind` was made."""
@@ -173,7 +190,7 @@ def draw(file: source.SourceFile, found: list[source.Unit], pools: Pools, balanc
     for _ in range(int(wanted + rng.random()) if found else 0):
         kind = balance.draw(rng)
         candidates = fitting(found, kind)
-        for _ in range(5 if candidates else 0):
+        for _ in range(MAX_TRIES if candidates else 0):
             example = make(file, rng.choice(candidates), kind, pools, rng)
             if example is not None:
                 balance.count(kind)

@@ -68,21 +68,27 @@ def same_tree(old: ast.AST, new: ast.AST, changes: dict[int, Change]) -> bool:
         return same_tree(change.node, new, {key: value for key, value in changes.items() if key != id(old)})
     if type(old) is not type(new):
         return False
+    fields = change.fields if change is not None else {}
     for field in old._fields:
         a, b = getattr(old, field, None), getattr(new, field, None)
-        if change is not None and field in change.fields:
-            a = change.fields[field]
+        if field in fields:
+            a = fields[field]
+        if a is b:  # None, a short string, the one Load there is
+            continue
         if isinstance(a, list):
             a = _expected_list(a, changes)
             if not isinstance(b, list) or len(a) != len(b):
                 return False
-            pairs = zip(a, b, strict=True)
-        else:
-            pairs = ((a, b),)
-        for x, y in pairs:
-            if isinstance(x, ast.AST):
-                if not isinstance(y, ast.AST) or not same_tree(x, y, changes):
+            for x, y in zip(a, b, strict=True):
+                if not _same(x, y, changes):
                     return False
-            elif type(x) is not type(y) or (x != y and not (x != x and y != y)):
-                return False
+        elif not _same(a, b, changes):
+            return False
     return True
+
+
+def _same(old: object, new: object, changes: dict[int, Change]) -> bool:
+    """`same_tree` for whatever a field holds."""
+    if isinstance(old, ast.AST):
+        return isinstance(new, ast.AST) and same_tree(old, new, changes)
+    return type(old) is type(new) and (old == new or (old != old and new != new))
