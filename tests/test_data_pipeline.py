@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from training.data import __main__ as command
-from training.data import fetch, pipeline, quality_filters
+from training.data import fetch, pipeline, pipeline_files, quality_filters
 
 LIBRARY = Path(ast.__file__).parent
 ROOT = Path(__file__).parents[1]
@@ -100,7 +100,7 @@ def test_every_reason_is_given_and_counted(place, prepared):
     near = next(row for row in excluded if row["reason"] == "near duplicate")
     assert near["of"] == "alpha/textwrap.py" and 0.85 <= near["jaccard"] < 1
     assert all(0.5 <= row["score"] <= 1 and row["test"] == row["path"].startswith("tests/") for row in used)
-    assert pipeline.files_of(prepared) == [(row["package"], row["path"]) for row in used] != []
+    assert pipeline_files.files_of(prepared) == [(row["package"], row["path"]) for row in used] != []
 
 
 def test_a_file_that_passes_has_no_reason():

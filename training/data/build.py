@@ -18,6 +18,7 @@ from training import tokenizer
 
 from . import documents, edits, finance, names, shards, source
 from .fetch import MANIFEST, DataError, read_manifest
+from .pipeline_files import files_of
 from .registry import KINDS
 
 CHUNK_FILES = 32
@@ -108,47 +109,63 @@ def _jobs(files: list[tuple[str, str]], seed: int) -> Iterator[tuple[int, list[t
             number += 1
 
 
-def _usable(src: Path, manifest: Path, split: str) -> tuple[list[tuple[str, str]], Counter]:
+def _usable(src: Path, manifest: Path, split: str, prepared: Path | None = None) -> tuple[list[tuple[str, str]], Counter]:
+    """The files to draw from and the counted reasons of the others: of a preparation's list, or of the filters alone."""
     reasons: Counter = Counter()
-    files = source.list_files(src, [*packages(manifest, split), finance.package_name(split)], reasons)
+    listed = files_of(prepared) if prepared else []
+    reasons["used"] += len(listed)
+    chosen = [] if prepared else packages(manifest, split)
+    files = listed + source.list_files(src, [*chosen, finance.package_name(split)], reasons)
     if not files:
         raise DataError(f"{src}: no usable files of the {split} packages: run `python -m training.data fetch` first")
     return files, reasons
 
 
-def build_shard(src: Path, manifest: Path, split: str, tokenizer_path: Path, out: Path, counts: dict, seed: int, processes: int) -> dict:
-    """Write a shard of counts["edits"] edits and about counts["plain"] plain documents; returns its index."""
+def build_shard(
+    src: Path,
+    manifest: Path,
+    split: str,
+    tokenizer_path: Path,
+    out: Path,
+    counts: dict,
+    seed: int,
+    processes: int,
+    prepared: Path | None = None,
+) -> dict:
+    """Write a shard of counts["edits"] edits and about counts["plain"] plain documents; returns its index.
+
+    `prepared` is what `prepare` or `unpack` wrote: then its files are drawn from."""
     global _plan
-    files, reasons = _usable(src, manifest, split)
+    files, reasons = _usable(src, manifest, split, prepared)
     held = [*packages(manifest, "heldout"), finance.package_name("heldout")]
-    leaked = heldout_hashes(src, held, processes) if split == "train" else frozenset()
+    leaked = heldout_hashes(src, held, processes) | source.known_bodies(src) if split == "train" else frozenset()
     pools = names.collect(src, files, POOL_FILES, Random(f"{seed}/pools"), leaked)
     _plan = Plan(src, seed, pools, leaked, tokenizer_path, counts["plain"] / max(1, counts["edits"]) * 1.1)
-    writer = shards.Writer(out, DOCUMENT_KINDS)
-    seen: Counter = Counter()
-    left = Counter(counts)
-    skipped: Counter = Counter()
-    with multiprocessing.get_context("fork").Pool(processes) as pool:
-        for made in pool.imap(_work, _jobs(files, seed)):
-            for document, region in made:
-                group = "plain" if document.kind in ("plain", "fill") else "edits"
-                seen[region] += bool(region)
-                if left[group] <= 0 or seen[region] > MAX_SAME_REGION:
-                    skipped["enough" if left[group] <= 0 else "copied region"] += 1
-                    continue
-                writer.add(document.ids, document.loss_start, document.kind)
-                left[group] -= 1
-            if left["edits"] <= 0:
-                break
-    return writer.close(
-        seed=seed,
-        split=split,
-        tokenizer=shards.digest(tokenizer_path.read_bytes()),
-        manifest=shards.digest(manifest.read_bytes()),
-        files=reasons,
-        skipped=skipped,
-        heldout_bodies=len(leaked),
-    )
+    with shards.Writer(out, DOCUMENT_KINDS) as writer:
+        seen: Counter = Counter()
+        left = Counter(counts)
+        skipped: Counter = Counter()
+        with multiprocessing.get_context("fork").Pool(processes) as pool:
+            for made in pool.imap(_work, _jobs(files, seed)):
+                for document, region in made:
+                    group = "plain" if document.kind in ("plain", "fill") else "edits"
+                    seen[region] += bool(region)
+                    if left[group] <= 0 or seen[region] > MAX_SAME_REGION:
+                        skipped["enough" if left[group] <= 0 else "copied region"] += 1
+                        continue
+                    writer.add(document.ids, document.loss_start, document.kind)
+                    left[group] -= 1
+                if left["edits"] <= 0:
+                    break
+        return writer.close(
+            seed=seed,
+            split=split,
+            tokenizer=shards.digest(tokenizer_path.read_bytes()),
+            manifest=shards.digest(manifest.read_bytes()),
+            files=reasons,
+            skipped=skipped,
+            heldout_bodies=len(leaked),
+        )
 
 
 def build_heldout(src: Path, manifest: Path, out: Path, count_per_kind: int, seed: int) -> dict[str, int]:
@@ -197,6 +214,7 @@ def build_heldout(src: Path, manifest: Path, out: Path, count_per_kind: int, see
 def edits_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--src", type=Path, required=True, metavar="DIR", help="the src folder of a fetch")
     parser.add_argument("--manifest", type=Path, default=MANIFEST, metavar="FILE")
+    parser.add_argument("--prepared", type=Path, metavar="DIR", help="what prepare or unpack wrote: draw from the files it lists")
     parser.add_argument("--split", choices=("train", "heldout"), default="train")
     parser.add_argument("--tokenizer", type=Path, required=True, metavar="FILE", help="tokenizer.bin or the folder that holds it")
     parser.add_argument("--out", type=Path, required=True, metavar="SHARD")
@@ -209,7 +227,7 @@ def edits_arguments(parser: argparse.ArgumentParser) -> None:
 def edits_command(arguments: argparse.Namespace) -> None:
     counts = {"edits": arguments.count, "plain": arguments.count // 6 if arguments.plain is None else arguments.plain}
     path = arguments.tokenizer / "tokenizer.bin" if arguments.tokenizer.is_dir() else arguments.tokenizer
-    options = (arguments.split, path, arguments.out, counts, arguments.seed, arguments.processes)
+    options = (arguments.split, path, arguments.out, counts, arguments.seed, arguments.processes, arguments.prepared)
     index = build_shard(arguments.src, arguments.manifest, *options)
     print(json.dumps(index, indent=1))
 

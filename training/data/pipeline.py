@@ -23,10 +23,9 @@ from datatrove.utils.logging import setup_default_logger
 
 from . import dedup, pipeline_leaks, pipeline_steps, quality
 from .fetch import MANIFEST, DataError, read_manifest, sha256_of
-from .pipeline_files import failed_write, read_json, read_rows, write_json, write_rows
+from .pipeline_files import cut_pieces, failed_write, read_json, write_json
 
 PIECE_BYTES = 8 << 20  # of source text in one task
-PIECE_FILES = 2000
 GROUPED_FILES = 1 << 22  # whose keys of one column are sorted at once: 64 MiB
 
 
@@ -91,27 +90,6 @@ def walk(root: Path) -> Iterator[tuple[str, int]]:
                 yield prefix + entry.name, entry.stat(follow_symlinks=False).st_size
 
     yield from inside(root, "")
-
-
-def cut_pieces(rows: Iterator[dict], folder: Path, piece_bytes: int) -> dict:
-    """Write JSON lines with package, path and bytes in pieces, folder/00000.jsonl and so on; returns counts. One piece is in memory."""
-    counts, piece, size = {"pieces": 0, "files": 0, "bytes": 0}, [], 0
-
-    def close() -> None:
-        write_rows(folder / f"{pipeline_steps.piece_name(counts['pieces'])}.jsonl", piece)
-        counts["pieces"] += 1
-
-    for row in rows:
-        if piece and (size + row["bytes"] > piece_bytes or len(piece) == PIECE_FILES):
-            close()
-            piece, size = [], 0
-        piece.append(row)
-        size += row["bytes"]
-        counts["files"] += 1
-        counts["bytes"] += row["bytes"]
-    if piece:
-        close()
-    return counts
 
 
 def make_plan(src: Path, manifest: Path, split: str, out: Path, piece_bytes: int) -> dict:
@@ -192,11 +170,6 @@ def prepare(
     plan = make_plan(src, manifest, split, out, piece_bytes)
     gather_held_out(src, manifest, split, out / "work" / "heldout.npz")
     run_jobs(jobs_of(src, out, plan), out / "logs", workers, slurm)
-
-
-def files_of(prepared: Path) -> list[tuple[str, str]]:
-    """(package, path) of the files that a preparation left, for source.load."""
-    return [(row["package"], row["path"]) for row in read_rows(prepared / "files.jsonl")]
 
 
 def prepare_arguments(parser: argparse.ArgumentParser) -> None:

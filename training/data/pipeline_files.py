@@ -12,6 +12,8 @@ from typing import IO
 
 from .fetch import DataError
 
+PIECE_FILES = 2000
+
 
 def failed_write(path: Path, error: OSError) -> DataError:
     """The one line for a write that failed (a full disk, mostly)."""
@@ -49,6 +51,11 @@ def whole_folder(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise failed_write(path, error) from error
         raise
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder and all in it, if it is there."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_rows(path: Path, rows: Iterable[dict]) -> int:
@@ -91,3 +98,34 @@ def read_json(path: Path) -> dict:
         raise DataError(f"{path}: no such file") from error
     except ValueError as error:
         raise DataError(f"{path}: damaged ({error})") from error
+
+
+def piece_name(rank: int) -> str:
+    """Name of a piece's file, without its ending."""
+    return f"{rank:05d}"
+
+
+def cut_pieces(rows: Iterator[dict], folder: Path, piece_bytes: int) -> dict:
+    """Write JSON lines with package, path and bytes in pieces, folder/00000.jsonl and so on; returns counts. One piece is in memory."""
+    counts, piece, size = {"pieces": 0, "files": 0, "bytes": 0}, [], 0
+
+    def close() -> None:
+        write_rows(folder / f"{piece_name(counts['pieces'])}.jsonl", piece)
+        counts["pieces"] += 1
+
+    for row in rows:
+        if piece and (size + row["bytes"] > piece_bytes or len(piece) == PIECE_FILES):
+            close()
+            piece, size = [], 0
+        piece.append(row)
+        size += row["bytes"]
+        counts["files"] += 1
+        counts["bytes"] += row["bytes"]
+    if piece:
+        close()
+    return counts
+
+
+def files_of(prepared: Path) -> list[tuple[str, str]]:
+    """(package, path) of the files that a preparation or a tranche lists, for source.load."""
+    return [(row["package"], row["path"]) for row in read_rows(prepared / "files.jsonl")]

@@ -22,19 +22,14 @@ from datatrove.pipeline.filters.base_filter import BaseFilter
 from datatrove.pipeline.readers.base import BaseDiskReader
 from datatrove.pipeline.writers.disk_base import DiskWriter
 
-from . import dedup, dedup_groups, pipeline_leaks, quality, quality_filters
+from . import dedup, dedup_groups, pipeline_leaks, pipeline_tokens, quality, quality_filters
 from .dedup_tokens import Scan, scan
 from .fetch import DataError
-from .pipeline_files import read_json, read_rows, whole_file, write_json, write_rows
+from .pipeline_files import piece_name, read_json, read_rows, whole_file, write_json, write_rows
 
 SYNTAX_BATCH_FILES = 256
 SETS_IN_MEMORY = 256  # of shingles, while pairs are compared
 RUFF_TARGET = f"py3{min(sys.version_info.minor, 13)}"
-
-
-def piece_name(rank: int) -> str:
-    """Name of a piece's file, without its ending."""
-    return f"{rank:05d}"
 
 
 class Pieces(BaseDiskReader):
@@ -286,3 +281,17 @@ class Lists(PipelineStep):
         facts = {name: {"files": files[name], "bytes": size[name]} for name in sorted(files, key=lambda name: (name != "used", name))}
         plan = read_json(self.out / "plan.json")
         write_json(self.out / "report.json", {"files": files.total(), "bytes": size.total(), "outcome": facts, "plan": plan})
+
+
+class Tokens(PipelineStep):
+    """Tokenises the piece of the task's number into a shard of its own (pipeline_tokens.write_piece)."""
+
+    type, name = "🔢 - TOKENIZER", "plain code"
+
+    def __init__(self, settings: pipeline_tokens.Settings):
+        super().__init__()
+        self.settings = settings
+
+    def run(self, data, rank: int = 0, world_size: int = 1) -> None:
+        with self.track_time("piece"):
+            pipeline_tokens.write_piece(self.settings, rank)

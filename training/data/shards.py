@@ -4,11 +4,15 @@ Writing streams: memory stays flat however many documents there are. Reading che
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 from array import array
 from pathlib import Path
+from types import TracebackType
 from typing import NamedTuple
 
 import numpy as np
@@ -80,10 +84,25 @@ class Writer:
         self.tiles = (self.temporary / "tiles.bin").open("wb")
         self.counts = dict.fromkeys(kinds, 0)
 
-    def add(self, ids: list[int], loss_start: int, kind: str, picture: Picture | None = None) -> None:
-        """Append one document: the loss is on predicting ids[loss_start:]."""
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
+        """Leave nothing behind when the shard was not closed; a failed write (a full disk) becomes a DataError with its place."""
+        if self.temporary.exists():
+            for file in (*(part.file for part in self.arrays.values()), self.tiles):
+                with contextlib.suppress(OSError):
+                    file.close()
+            shutil.rmtree(self.temporary, ignore_errors=True)
+        if isinstance(error, OSError):
+            said = error.strerror or error
+            raise DataError(f"{self.folder}: {said}: nothing was left half-written; make room and run the same command again") from error
+
+    def add(self, ids: list[int] | np.ndarray, loss_start: int, kind: str, picture: Picture | None = None) -> None:
+        """Append one document, a list or an array of uint16: the loss is on predicting ids[loss_start:]."""
         start = self.arrays["tokens.npy"].count
-        self.arrays["tokens.npy"].add(array("H", ids).tobytes(), len(ids))
+        data = ids.astype("<u2").tobytes() if isinstance(ids, np.ndarray) else array("H", ids).tobytes()
+        self.arrays["tokens.npy"].add(data, len(ids))
         self.arrays["docs.npy"].add(array("q", (start, start + loss_start, start + len(ids))).tobytes(), 1)
         self.arrays["kinds.npy"].add(bytes((self.kind_names.index(kind),)), 1)
         self.arrays["tile_of.npy"].add(array("q", (-1 if picture is None else self.arrays["tile_ends.npy"].count,)).tobytes(), 1)
@@ -172,3 +191,51 @@ def digest(*parts: bytes) -> str:
     for part in parts:
         state.update(len(part).to_bytes(8, "little") + part)
     return state.hexdigest()
+
+
+MERGED_DOCUMENTS = 1 << 16  # copied at once
+
+
+def merge(folders: list[Path], out: Path, **facts: object) -> dict:
+    """One shard of the documents of several, in their order; returns its index. Kinds are joined by name; memory stays flat."""
+    indexes = [open_shard(folder, verify=False).index for folder in folders]
+    kinds = list(dict.fromkeys(kind for index in indexes for kind in index["kinds"]))
+    with Writer(out, kinds) as writer:
+        for folder in folders:
+            _append(writer, open_shard(folder), folder)
+        return writer.close(**facts)
+
+
+def _append(writer: Writer, shard: Shard, folder: Path) -> None:
+    names = np.array([writer.kind_names.index(kind) for kind in shard.index["kinds"]], np.uint8)
+    arrays, first_tile, first_byte = writer.arrays, writer.arrays["tile_ends.npy"].count, writer.tiles.tell()
+    for start in range(0, len(shard.docs), MERGED_DOCUMENTS):
+        part = slice(start, start + MERGED_DOCUMENTS)
+        docs, tile_of = shard.docs[part], shard.tile_of[part]
+        first, last = int(docs[0, 0]), int(docs[-1, 2])
+        shift = arrays["tokens.npy"].count - first
+        arrays["tokens.npy"].add(shard.tokens[first:last].astype("<u2").tobytes(), last - first)
+        arrays["docs.npy"].add((docs + shift).astype("<i8").tobytes(), len(docs))
+        arrays["kinds.npy"].add(names[shard.kinds[part]].tobytes(), len(docs))
+        arrays["tile_of.npy"].add(np.where(tile_of < 0, -1, tile_of + first_tile).astype("<i8").tobytes(), len(docs))
+        arrays["grids.npy"].add(shard.grids[part].tobytes(), len(docs))
+    ends = np.load(folder / "tile_ends.npy", allow_pickle=False)
+    arrays["tile_ends.npy"].add((ends + first_byte).astype("<i8").tobytes(), len(ends))
+    with (folder / "tiles.bin").open("rb") as tiles:
+        shutil.copyfileobj(tiles, writer.tiles)
+    for kind, count in shard.index["counts"].items():
+        writer.counts[kind] += count
+
+
+def merge_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shards", type=Path, nargs="+", metavar="SHARD")
+    parser.add_argument("--out", type=Path, required=True, metavar="SHARD")
+
+
+def merge_command(arguments: argparse.Namespace) -> None:
+    tokenizers = {open_shard(folder, verify=False).index.get("tokenizer") for folder in arguments.shards}
+    if len(tokenizers) > 1:
+        raise DataError("the shards are of different tokenizers: their token ids mean different texts")
+    sources = [digest((folder / "index.json").read_bytes()) for folder in arguments.shards]
+    index = merge(arguments.shards, arguments.out, tokenizer=tokenizers.pop(), merged=sources)
+    print(f"{arguments.out}: {index['documents']} documents, {index['tokens']} tokens")

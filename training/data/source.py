@@ -21,6 +21,7 @@ MAX_UNIT_LINES = 60
 MAX_COPIED_SHARE = 0.2  # of a file's functions that may occur in held-out packages before none of it is used
 MIN_BODY_BYTES = 40  # shorter bodies ("return self.x") say nothing about where code comes from
 
+BODIES_FILE = "heldout-bodies.txt"  # beside the src folder of an unpacked tranche: the held-out bodies that occur in it, in hex
 _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -158,6 +159,12 @@ def copies(file: SourceFile, leaked: frozenset[bytes]) -> tuple[list[tuple[int, 
     bodies = function_bodies(file.lines, file.tree) if leaked else []
     found = [(first, last) for key, first, last in bodies if key in leaked]
     return found, len(found) > MAX_COPIED_SHARE * len(bodies)
+
+
+def known_bodies(src: Path) -> frozenset[bytes]:
+    """The held-out body hashes that a tranche brought along for the sources in `src`; none where no tranche was unpacked."""
+    path = src.parent / BODIES_FILE
+    return frozenset(map(bytes.fromhex, path.read_text().split())) if path.exists() else frozenset()
 
 
 def first_line(statement: ast.stmt) -> int:
