@@ -22,6 +22,7 @@ COMMANDS = {  # name: (module of this package, what it does)
     "pack": ("tranches", "pack the files that a preparation lists in compressed tranches"),
     "unpack": ("tranches", "check a tranche and turn it back into files and their list"),
     "merge": ("shards", "join shards"),
+    "speed": ("pipeline_speed", "MB/s a core and peak memory of the preparation, on corpora of two sizes"),
     "duplicates": ("dedup_check", "precision and recall of the search for near-duplicates, against exact similarity"),
     "edits": ("build", "make a shard of instruction edits and plain code"),
     "heldout": ("build", "make evaluation edits from the held-out packages"),
