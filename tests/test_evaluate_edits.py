@@ -213,6 +213,8 @@ def test_kinds_and_limits(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "e.jsonl", RENAME, NOTHING, RENAME, NOTHING)
     assert [row.kind for row in read_examples(path, 1)] == ["rename", "nothing"]
     assert [row.kind for row in read_examples(path, None, ["nothing"])] == ["nothing", "nothing"]
+    many = write_lines(tmp_path / "many.jsonl", *(RENAME | {"package": str(number)} for number in range(10)))
+    assert [row.package for row in read_examples(many, 3)] == ["0", "3", "6"] and len(read_examples(many, 99)) == 10
     with pytest.raises(EvaluationError):
         read_examples(tmp_path)
 

@@ -31,7 +31,7 @@ def edits_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--neighbours", type=Path, metavar="SHARD|FILE", help="training edits, for the nearest-neighbour baseline")
     parser.add_argument("--tokenizer", type=Path, metavar="FILE", help="of the shard of --neighbours: tokenizer.bin or its folder")
     parser.add_argument("--kind", action="append", default=[], metavar="KIND", help="only edits of this kind; may be repeated")
-    parser.add_argument("--limit", type=positive, metavar="N", help="at most this many edits of each kind")
+    parser.add_argument("--limit", type=positive, metavar="N", help="at most this many edits of each kind, evenly from the file")
     parser.add_argument("--candidates", type=positive, default=1, metavar="K", help="for the gate: the best of K, as cw-generate -n K")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the candidates after the first")
     parser.add_argument("--no-guidance", action="store_true", help="decode without JEPA guidance")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
@@ -37,8 +36,8 @@ class Example(NamedTuple):
 
 
 def read_examples(path: Path, limit_per_kind: int | None = None, kinds: Collection[str] = ()) -> list[Example]:
-    """The edits of a file in its order, at most `limit_per_kind` of each kind, of `kinds` alone when there are any. EvaluationError for a
-    damaged line, a kind that the file lacks, and when nothing is left."""
+    """The edits of a file in its order, at most `limit_per_kind` of each kind, evenly from all of the file, of `kinds` alone when there are
+    any. EvaluationError for a damaged line, a kind that the file lacks, and an empty file."""
     rows = []
     for where, row in json_lines(path):
         fields = {name: text_field(where, row, name) for name in REQUIRED}
@@ -51,12 +50,13 @@ def read_examples(path: Path, limit_per_kind: int | None = None, kinds: Collecti
     for kind in kinds:
         if kind not in there:
             raise EvaluationError(f"{path}: no edits of kind {kind!r}; it has {', '.join(there)}")
-    seen: Counter[str] = Counter()
-    kept = []
-    for row in rows:
-        seen[row.kind] += 1
-        if (not kinds or row.kind in kinds) and (limit_per_kind is None or seen[row.kind] <= limit_per_kind):
-            kept.append(row)
-    if not kept:
-        raise EvaluationError(f"{path}: no edits left after --limit {limit_per_kind}")
-    return kept
+    of_kind: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        if not kinds or row.kind in kinds:
+            of_kind.setdefault(row.kind, []).append(number)
+    if limit_per_kind is None:
+        chosen = [number for members in of_kind.values() for number in members]
+    else:
+        counts = {kind: min(limit_per_kind, len(members)) for kind, members in of_kind.items()}
+        chosen = [members[i * len(members) // counts[kind]] for kind, members in of_kind.items() for i in range(counts[kind])]
+    return [rows[number] for number in sorted(chosen)]
