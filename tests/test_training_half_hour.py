@@ -11,6 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
+pytest.importorskip("datatrove")
 
 from cromwell import binding  # noqa: E402
 from cromwell.contract import prompt  # noqa: E402
@@ -39,11 +40,20 @@ def place(tmp_path_factory) -> Path:
 
 
 def test_from_sources_to_an_answer(place, capfd):
-    common = ["--src", str(place / "src"), "--manifest", str(place / "manifest.json"), "--tokenizer", str(place / "tokenizer.bin"),
-              "--processes", "1"]  # fmt: skip
-    for command, name, *counts in (("edits", "wide", "--count", "40", "--plain", "0"), ("edits", "plain", "--count", "4", "--plain", "40"),
-                                   ("pictures", "pictures", "--count", "6", "--what", "code", "--tiles", "2")):  # fmt: skip
-        assert data.main([command, *common, "--out", str(place / name), *counts, "--seed", "1"]) == 0
+    here, manifest = str(place / "src"), ["--manifest", str(place / "manifest.json")]
+    assert data.main(["prepare", "--src", here, *manifest, "--out", str(place / "prepared"), "--workers", "1"]) == 0
+    assert data.main(["pack", "--prepared", str(place / "prepared"), "--src", here, *manifest, "--out", str(place / "tranches")]) == 0
+    tranches = sorted(str(path) for path in (place / "tranches").glob("*.tar.zst"))
+    assert data.main(["unpack", *tranches, "--out", str(place / "far")]) == 0
+
+    # From here on nothing is read but what was unpacked.
+    manifest = ["--manifest", str(place / "far/manifest.json")]
+    common = ["--src", str(place / "far/src"), "--tokenizer", str(place / "tokenizer.bin")]
+    listed = ["--prepared", str(place / "far")]
+    for command, name, *more in (("tokenise", "plain", *listed, "--workers", "1"),
+                                 ("edits", "wide", *listed, *manifest, "--count", "40", "--plain", "0", "--processes", "1"),
+                                 ("pictures", "pictures", *manifest, "--count", "6", "--what", "code", "--tiles", "2", "--processes", "1")):
+        assert data.main([command, *common, "--out", str(place / name), *more]) == 0  # fmt: skip
     assert data.main(["narrow", str(place / "wide"), "--tokenizer", str(place / "tokenizer.bin"), "--out", str(place / "narrow")]) == 0
 
     run = place / "run"
