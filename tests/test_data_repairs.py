@@ -155,6 +155,11 @@ def test_ambiguous_repairs_are_never_called_precise(kind, text, variants):
     assert found and not found & variants
 
 
+def test_a_slice_is_not_quoted_without_its_brackets():
+    found = [draft.slots["old"] for draft, _ in drafts("fix_off_by_one", view_of("x = a[1:]\n")) if draft.variant == "precise_fragment"]
+    assert found and all("[" in text or text.isdigit() for text in found)
+
+
 @pytest.fixture(scope="module")
 def library() -> list[tuple[source.SourceFile, list[source.Unit]]]:
     """Files of the standard library with their units."""

@@ -91,6 +91,8 @@ class Scene:
         for depth, one in enumerate((node, *self.around(node))):
             if depth > MAX_PARENTS or not isinstance(one, quoted):
                 break
+            if isinstance(one, ast.Slice):
+                continue  # `1:` is no code by itself
             pair = self.damaged_source(one), self.view.source_of(one)
             if self.settles(*pair):
                 found.append(pair)
