@@ -169,7 +169,7 @@ def options(place: Path, **more: object) -> list[str]:
 
 
 def make(place: Path, name: str, **more: object) -> Path:
-    arguments = options(place, tokenizer=place, out=place / name, count=10, what="code:8,table:1,mockup:1", **more)
+    arguments = options(place, tokenizer=place, out=place / name, count=11, what="code:8,chart:1,table:1,mockup:1", **more)
     assert command.main(["pictures", *arguments]) == 0
     return place / name
 
@@ -178,7 +178,7 @@ def test_a_shard_of_pictures(place):
     data = shards.open_shard(make(place, "one", processes=1))
     again, other = (shards.open_shard(make(place, name, **more)) for name, more in (("two", {"processes": 2}), ("three", {"seed": 5})))
     assert again.index["sha256"] == data.index["sha256"] != other.index["sha256"]
-    assert data.index["counts"] == {"picture": 8, "table": 1, "mockup": 1}
+    assert data.index["counts"] == {"picture": 8, "chart": 1, "table": 1, "mockup": 1}
     assert not set(data.index["fonts"]) & {font.family for font in (*pictures_fonts.MONO, *pictures_fonts.SANS) if not font.seen}
     image, end = prompt.SPECIAL_TOKENS.index("<IMAGE>"), prompt.SPECIAL_TOKENS.index("<EDIT_END>")
     first = 0
