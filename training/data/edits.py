@@ -21,6 +21,7 @@ MAX_REGION_LINES = 40
 MAX_AROUND_LINES = 6
 EDITED_FILE_BYTES = 2500  # one edit is drawn for so many bytes of a file
 MAX_EDITS_PER_FILE = 12
+MAX_DRAWS = 4  # of a kind that fits somewhere in a file
 MAX_TRIES = 5  # to make one edit of a kind in a file
 MAX_MATCHES = 64  # of a kind's hint in a unit
 WHOLE_STATEMENT_SHARE = 0.8  # of the regions that hold the whole statement that a hint points at, where it fits
@@ -188,8 +189,11 @@ def draw(file: source.SourceFile, found: list[source.Unit], pools: Pools, balanc
     size = sum(map(len, file.lines))
     wanted = min(MAX_EDITS_PER_FILE, size / EDITED_FILE_BYTES * (0.4 if "test" in file.path else 1.0))
     for _ in range(int(wanted + rng.random()) if found else 0):
-        kind = balance.draw(rng)
-        candidates = fitting(found, kind)
+        for _ in range(MAX_DRAWS):
+            kind = balance.draw(rng)
+            candidates = fitting(found, kind)
+            if candidates:
+                break
         for _ in range(MAX_TRIES if candidates else 0):
             example = make(file, rng.choice(candidates), kind, pools, rng)
             if example is not None:

@@ -275,7 +275,7 @@ KINDS = {
     "swap_branches": (swap_branches, 6, _ELSE),
     "change_operator": (change_operator, 7, _COMPARED),
     "ternary": (ternary, 5, _TERNARY),
-    "join_ifs": (join_ifs, 3, _JOINED),
+    "join_ifs": (join_ifs, 5, _JOINED),
 }
 
 ABSENT = {"swap_branches": absent_else, "ternary": absent_ternary}

@@ -206,7 +206,7 @@ KINDS = {
     "rename_keyword": (rename_keyword, 4, _KEYWORD),
     "swap_arguments": (swap_arguments, 5, _TWO),
     "wrap_call": (wrap_call, 6, _WRAP),
-    "unwrap_call": (unwrap_call, 3, _WRAPPED),
+    "unwrap_call": (unwrap_call, 5, _WRAPPED),
 }
 
 ABSENT = {"remove_keyword": absent_keyword, "unwrap_call": absent_wrapper}

@@ -233,7 +233,7 @@ def add_return(view: View, rng: Random, pools: Pools) -> Draft | None:
 KINDS = {
     "add_entry": (add_entry, 7, _DISPLAY),
     "remove_entry": (remove_entry, 6, _DISPLAY),
-    "with_open": (with_open, 3, _OPEN),
+    "with_open": (with_open, 9, _OPEN),
     "add_return": (add_return, 5, _HEAD),
 }
 

@@ -281,7 +281,7 @@ def add_assert(view: View, rng: Random, pools: Pools) -> Draft | None:
 
 KINDS = {
     "wrap_try": (wrap_try, 12, _CALLING),
-    "remove_try": (remove_try, 3, _TRY),
+    "remove_try": (remove_try, 6, _TRY),
     "change_exception": (change_exception, 5, _RAISED),
     "add_guard": (add_guard, 10, _HEAD),
     "add_assert": (add_assert, 4, _HEAD),

@@ -305,10 +305,10 @@ def absent_super(view: View, rng: Random, pools: Pools) -> tuple[str, dict[str, 
 KINDS = {
     "compare_none": (compare_none, 6, _NONE),
     "not_in": (not_in, 5, _NOT_IN),
-    "empty_test": (empty_test, 6, _LENGTH),
+    "empty_test": (empty_test, 9, _LENGTH),
     "empty_literal": (empty_literal, 4, _DISPLAY),
     "augment": (augment, 4, _AUGMENTED),
-    "modern_class": (modern_class, 3, re.compile(_SUPER.pattern + b"|" + _OBJECT.pattern, re.M)),
+    "modern_class": (modern_class, 5, re.compile(_SUPER.pattern + b"|" + _OBJECT.pattern, re.M)),
 }
 
 ABSENT = {"compare_none": absent_none, "empty_test": absent_length, "empty_literal": absent_literal, "modern_class": absent_super}

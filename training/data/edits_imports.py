@@ -185,7 +185,7 @@ def change_import(view: View, rng: Random, pools: Pools) -> Draft | None:
 
 
 KINDS = {
-    "sort_imports": (sort_imports, 4, _BLOCK),
+    "sort_imports": (sort_imports, 6, _BLOCK),
     "remove_import": (remove_import, 5, _IMPORT),
     "change_import": (change_import, 5, _IMPORT),
 }

@@ -107,8 +107,8 @@ def absent_log(view: View, rng: Random, pools: Pools) -> tuple[str, dict[str, st
 
 KINDS = {
     "add_log": (add_log, 8, _HEAD),
-    "print_to_log": (print_to_log, 3, _PRINT),
-    "remove_prints": (remove_prints, 3, _PRINT),
+    "print_to_log": (print_to_log, 8, _PRINT),
+    "remove_prints": (remove_prints, 8, _PRINT),
 }
 
 ABSENT = {"print_to_log": absent_log, "remove_prints": absent_prints}

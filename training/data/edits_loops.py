@@ -319,11 +319,11 @@ def cache_function(view: View, rng: Random, pools: Pools) -> Draft | None:
 
 
 KINDS = {
-    "use_enumerate": (use_enumerate, 4, _ENUMERATE),
+    "use_enumerate": (use_enumerate, 8, _ENUMERATE),
     "list_comprehension": (list_comprehension, 6, _COMPREHENSION),
     "set_membership": (set_membership, 4, _MEMBER),
-    "use_generator": (use_generator, 4, _GENERATOR),
-    "drop_keys": (drop_keys, 2, _KEYS),
+    "use_generator": (use_generator, 8, _GENERATOR),
+    "drop_keys": (drop_keys, 6, _KEYS),
     "cache_function": (cache_function, 4, _HEAD),
 }
 

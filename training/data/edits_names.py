@@ -219,7 +219,7 @@ def absent_value(view: View, rng: Random, pools: Pools) -> tuple[str, dict[str, 
 
 KINDS = {
     "extract_variable": (extract_variable, 8, _CALL),
-    "extract_constant": (extract_constant, 4, _LITERAL),
+    "extract_constant": (extract_constant, 8, _LITERAL),
     "use_constant": (use_constant, 5, _LITERAL),
     "inline_variable": (inline_variable, 4, _ASSIGN),
 }

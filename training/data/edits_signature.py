@@ -193,7 +193,7 @@ def absent_default(view: View, rng: Random, pools: Pools) -> tuple[str, dict[str
 
 KINDS = {
     "add_parameter": (add_parameter, 14, _HEAD),
-    "remove_parameter": (remove_parameter, 5, _HEAD),
+    "remove_parameter": (remove_parameter, 8, _HEAD),
     "add_default": (add_default, 4, _HEAD),
     "remove_default": (remove_default, 4, _HEAD_WITH_DEFAULT),
 }

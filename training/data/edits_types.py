@@ -241,7 +241,7 @@ KINDS = {
     "add_annotation": (add_annotation, 10, re.compile(_HEAD.pattern + rb"|" + _ASSIGNED.pattern, re.M)),
     "change_annotation": (change_annotation, 7, _ANNOTATED),
     "remove_annotation": (remove_annotation, 5, _ANNOTATED),
-    "modern_types": (modern_types, 3, _OLD),
+    "modern_types": (modern_types, 9, _OLD),
 }
 
 ABSENT = {"remove_annotation": absent_annotation, "modern_types": absent_old_types}

@@ -13,7 +13,7 @@ HELD_OUT = 2
 
 _QUOTES = (("", ""), ("`", "`"), ("'", "'"), ('"', '"'))
 _ALTERNATIVES = re.compile(r"\[([^\[\]]*\|[^\[\]]*)\]")  # "[drop|remove] it": one of the words
-_PROSE_SLOTS = frozenset(("role", "many", "text"))  # words rather than code: never quoted
+_PROSE_SLOTS = frozenset(("role", "many", "text", "was"))  # words rather than code: never quoted
 _VALUE_SLOTS = frozenset(("value", "default"))  # quotes would turn them into strings: backticks or nothing
 _VALUE_KINDS = frozenset(("change_constant", "change_default", "add_annotation", "change_annotation"))  # of these also old and new
 
