@@ -22,8 +22,15 @@ _HEAD_TOKENS = 48  # kept free for the path, the special tokens and what splitti
 _MAX_HOLE_BYTES = 400
 _BLOCK = re.compile(rb"^(?:@|def |class |async def |if __name__)", re.M)
 
-_FILE, _FILE_END, _EOS = (SPECIAL_TOKENS.index(name) for name in ("<FILE>", "</FILE>", "<EOS>"))
-_PREFIX, _SUFFIX, _MIDDLE = (SPECIAL_TOKENS.index(name) for name in ("<FIM_PREFIX>", "<FIM_SUFFIX>", "<FIM_MIDDLE>"))
+
+
+def _special(name: str) -> np.ndarray:
+    """A special token's id as an array of one."""
+    return np.array([SPECIAL_TOKENS.index(name)], np.uint16)
+
+
+_FILE, _FILE_END, _EOS = map(_special, ("<FILE>", "</FILE>", "<EOS>"))
+_PREFIX, _SUFFIX, _MIDDLE = map(_special, ("<FIM_PREFIX>", "<FIM_SUFFIX>", "<FIM_MIDDLE>"))
 
 
 class Encoder(Protocol):
@@ -135,8 +142,8 @@ def pieces(text: bytes, budget: int, encode: Encoder) -> Iterator[tuple[bytes, n
     if len(ids) <= budget:
         yield text, ids
         return
-    ends = np.cumsum(encode.sizes[ids])
     starts = np.array(_block_starts(text))
+    ends = np.cumsum(encode.sizes[ids])
     places = np.searchsorted(ends, starts)  # tokens that end before each start, if one ends right there
     exact = (starts == 0) | (ends[np.minimum(places, len(ends) - 1)] == starts)
     tokens = np.where(starts == 0, 0, places + 1)[exact].tolist() + [len(ids)]
@@ -181,12 +188,12 @@ def documents(
             if rng.random() < fill_share:
                 start, end = hole(piece, rng)
                 before, after, middle = encode(head + piece[:start]), encode(piece[end:]), encode(piece[start:end])
-                whole = np.concatenate(([_PREFIX], before, [_SUFFIX], after, [_MIDDLE], middle, [_EOS])).astype(np.uint16)
+                whole = np.concatenate((_PREFIX, before, _SUFFIX, after, _MIDDLE, middle, _EOS))
                 kind = "fill"
             else:
-                body = ids if piece[:1] not in b" \t\r\n" else None
-                text_ids = encode(head + piece) if body is None else np.concatenate((encode(head), body))
-                whole = np.concatenate(([_FILE], text_ids, [_FILE_END])).astype(np.uint16)
+                joined = piece[:1] in b" \t\r\n"  # its blanks belong to the token that ends the path's line
+                parts = (encode(head + piece),) if joined else (encode(head), ids)
+                whole = np.concatenate((_FILE, *parts, _FILE_END))
                 kind = "plain"
             if len(whole) <= max_tokens:
                 yield whole, kind

@@ -32,6 +32,13 @@ SETS_IN_MEMORY = 256  # of shingles, while pairs are compared
 RUFF_TARGET = f"py3{min(sys.version_info.minor, 13)}"
 
 
+class _Filter(BaseFilter):
+    """A filter that counts documents and reasons, and not the length of every document, which takes longer than some filters do."""
+
+    def update_doc_stats(self, document: Document) -> None:
+        pass
+
+
 class Pieces(BaseDiskReader):
     """Reads the files that a piece lists: JSON lines with package and path, below `src`. Bytes that are not UTF-8 pass as surrogates."""
 
@@ -80,7 +87,7 @@ def scan_of(document: Document) -> Scan:
     return document.metadata["scan"]
 
 
-class Screen(BaseFilter):
+class Screen(_Filter):
     """quality_filters.reject_reason."""
 
     name = "what a file is"
@@ -116,7 +123,7 @@ def unparsable(paths: list[Path]) -> set[str]:
     return {row["filename"] for row in rows}
 
 
-class Syntax(BaseFilter):
+class Syntax(_Filter):
     """Drops what does not parse."""
 
     name = "syntax"
@@ -134,7 +141,7 @@ class Syntax(BaseFilter):
         return [(False, "syntax") if str(path) in bad else True for path in paths]
 
 
-class HeldOutCode(BaseFilter):
+class HeldOutCode(_Filter):
     """Drops copies of held-out code; of files that hold a little of it, notes the lines that are not used."""
 
     name = "held-out code"
@@ -152,7 +159,7 @@ class HeldOutCode(BaseFilter):
         return (False, "held-out code") if whole else True
 
 
-class Score(BaseFilter):
+class Score(_Filter):
     """Scores a file and drops those below the threshold."""
 
     name = "quality"

@@ -45,6 +45,11 @@ def declared_encoding(data: bytes) -> str:
     return "utf-8"
 
 
+def _names_licence(head: bytes) -> bool:
+    """True for a licence that is not permissive; the plain search for words comes first, as the expression is slow."""
+    return any(word in head for word in _LICENCE_WORDS) and bool(_LICENCE.search(head))
+
+
 def reject_reason(data: bytes, counts: np.ndarray | None = None) -> str:
     """Why a file is not used, or "" when it passes (whether it parses is another question); `counts` are its byte_counts, if known."""
     if not MIN_BYTES <= len(data) <= MAX_BYTES:
@@ -64,10 +69,10 @@ def reject_reason(data: bytes, counts: np.ndarray | None = None) -> str:
     if (b"generated" in head or b"do not " in head) and _GENERATED.search(head):
         return "generated"
     head = data[:LICENCE_HEAD]
-    if any(word in head for word in _LICENCE_WORDS) and _LICENCE.search(head):
+    if _names_licence(head):
         return "licence"
-    line_ends = np.flatnonzero(np.frombuffer(data + b"\n", np.uint8) == 10)
-    line_sizes = np.diff(line_ends, prepend=-1) - 1
+    line_ends = np.flatnonzero(np.frombuffer(b"\n" + data + b"\n", np.uint8) == 10)
+    line_sizes = line_ends[1:] - line_ends[:-1] - 1
     longest = int(line_sizes.max())
     if longest > MAX_LINE_BYTES:
         return "long line"
