@@ -45,6 +45,24 @@ def test_half_and_resume_equals_the_whole_with_everything_on(data, tmp_path, mor
     assert same_state(whole, rest) == [] and min(whole.position.epochs) >= 0 and max(whole.position.epochs) > 0
 
 
+def test_a_run_starts_from_the_weights_of_another(data, tmp_path, capsys):
+    first = trainer_of(*data, steps=2)
+    steps_of(first, 2)
+    weights = tmp_path / "weights.safetensors"
+    checkpoints.save_weights(weights, first.model.state_dict(), {})
+    second = trainer_of(*data, steps=2)
+    second.start_from(weights)
+    for model in (second.model, second.average):
+        assert all(torch.equal(tensor, first.model.state_dict()[name]) for name, tensor in model.state_dict().items())
+    assert second.step == 0
+    checkpoints.save_weights(weights, {"ar.norm": torch.zeros(3)}, {})
+    assert main([*arguments_of(tmp_path / "run", *data), "--steps", "1", "--start", str(weights)]) == 2
+    assert "ar.guide_gate: missing" in capsys.readouterr().err
+    weights.write_bytes(b"no weights")
+    assert main([*arguments_of(tmp_path / "run", *data), "--steps", "1", "--start", str(weights)]) == 2
+    assert str(weights) in capsys.readouterr().err
+
+
 def test_two_processes_train_as_one_with_all_micro_batches(data, tmp_path):
     """The same documents a step, so the same losses to 1e-6 and the same weights up to rounding. The losses in metrics.jsonl are those of
     both processes."""

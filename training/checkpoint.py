@@ -89,6 +89,14 @@ def load(folder: Path) -> Checkpoint:
     return Checkpoint(*tensors, *texts)
 
 
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file of weights, by name; CheckpointError when it is damaged, OSError when it cannot be read."""
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
 def save_weights(path: Path, weights: dict[str, Tensor], config: dict[str, Any]) -> None:
     """Writes weights alone, PATH.safetensors with PATH.json beside it, each complete or absent; CheckpointError when that fails."""
     for suffix in (".safetensors", ".json"):

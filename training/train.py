@@ -94,6 +94,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
                         help="tokenised documents, or a folder of such folders; may be repeated")  # fmt: skip
     parser.add_argument("--heldout", action="append", metavar="[NAME=]FOLDER", help="documents to measure the loss on, never trained on")
     parser.add_argument("--tokenizer", type=Path, help="tokenizer.bin, for a model with places")
+    parser.add_argument("--start", type=Path, metavar="WEIGHTS", help="begin with these weights (.safetensors), not with initial ones")
     parser.add_argument("--out", required=True, type=Path, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out, where there is one")
     parser.add_argument("--until", metavar="HH:MM", help="end of the run by the clock; with --minutes or --steps, of this process")
@@ -154,6 +155,8 @@ def prepare(options: argparse.Namespace, begin: float) -> tuple[Trainer, Clock, 
     trainer = Trainer(config, recipe, mixture, weights, texts)
     if saved:
         trainer.restore(saved)
+    elif options.start:
+        trainer.start_from(options.start)
     return trainer, Clock(begin, options.slice_minutes, until), heldout
 
 

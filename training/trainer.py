@@ -201,6 +201,17 @@ class Trainer:
         weights = (self.model.state_dict(), self.average.state_dict(), self.heads.state_dict(), self.optimizer.state())
         return checkpoints.save(run, self.step, checkpoints.Checkpoint(*weights, configs.to_dict(self.config), state))
 
+    def start_from(self, path: Path) -> None:
+        """Begins with the weights of a file instead; RecipeError when they are not of this configuration, OSError when there is no file."""
+        weights = checkpoints.load_weights(path)
+        own = self.model.state_dict()
+        shapes = [{name: tensor.shape for name, tensor in tensors.items()} for tensors in (own, weights)]
+        off = sorted(name for name in own.keys() | weights.keys() if shapes[0].get(name) != shapes[1].get(name))
+        if off:
+            raise RecipeError(f"{path}: {off[0]}: missing, unknown or of another shape: are these weights of the model in --config?")
+        for model in (self.model, self.average):
+            model.load_state_dict(weights)
+
     def restore(self, saved: checkpoints.Checkpoint) -> None:
         """Takes up a checkpoint; a folder of data that is not as it was goes on at its next epoch."""
         if saved.config != configs.to_dict(self.config):
