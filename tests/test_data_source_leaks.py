@@ -70,7 +70,7 @@ def test_what_is_known_is_kept_and_damage_is_named(held, tmp_path):
     path = tmp_path / "heldout.npz"
     pipeline_leaks.save(path, held)
     again = pipeline_leaks.load(path)
-    assert again.bodies == held.bodies and all(map(np.array_equal, again.prints, held.prints))
+    assert again.bodies == held.bodies and np.array_equal(again.prints, held.prints) and len(held.prints) > 20
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(fetch.DataError, match="remove it and run"):
         pipeline_leaks.load(path)

@@ -6,6 +6,7 @@ crosses; only a function that is longer than a document is cut inside, between l
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Iterator, Protocol
@@ -64,6 +65,7 @@ class _Library:
         return np.array(self.encode(text), np.uint16)
 
 
+@lru_cache(2)
 def encoder(path: Path, native: bool = True) -> Encoder:
     """The encoder of a tokenizer.bin, its folder or a model pack; libcromwell's unless it is not built or not wanted."""
     from training import tokenizer
@@ -126,14 +128,15 @@ def _halves(text: bytes) -> tuple[bytes, bytes]:
     return text[:at], text[at:]
 
 
-def _long(text: bytes, budget: int, encode: Encoder) -> Iterator[tuple[bytes, np.ndarray]]:
-    """Pieces of a block that is longer than a document."""
-    ids = encode(text)
-    if len(ids) <= budget or len(text) < 2:
-        yield text, ids
-        return
+def _long(text: bytes, tokens: float, budget: int, encode: Encoder) -> Iterator[tuple[bytes, np.ndarray]]:
+    """Pieces of a block of about so many tokens that is longer than a document; what must be cut anyway is not encoded before."""
+    if tokens <= 1.1 * budget or len(text) < 2:
+        ids = encode(text)
+        if len(ids) <= budget or len(text) < 2:
+            yield text, ids
+            return
     for half in _halves(text):
-        yield from _long(half, budget, encode)
+        yield from _long(half, tokens * len(half) / len(text), budget, encode)
 
 
 def pieces(text: bytes, budget: int, encode: Encoder) -> Iterator[tuple[bytes, np.ndarray]]:
@@ -157,7 +160,7 @@ def pieces(text: bytes, budget: int, encode: Encoder) -> Iterator[tuple[bytes, n
         if tokens[to] - tokens[at] <= budget:
             yield part, ids[tokens[at] : tokens[to]]
         else:
-            yield from _long(part, budget, encode)
+            yield from _long(part, tokens[to] - tokens[at], budget, encode)
         at = to
 
 

@@ -1,13 +1,14 @@
 """Held-out code in training files: which function bodies of the held-out packages occur in a file, found without parsing most files.
 
-The check itself is source.copies: exact, on the syntax tree. A file can hold a body only where its words go on as the body's first
-words do, so sums of the body's first 12, 6, 3 or 1 words, looked up at every word, tell the few files that are worth a parse."""
+The check itself is source.copies: exact, on the syntax tree. A body begins with a line, so a file can hold it only where the words from
+the start of a line on are the body's: all of them, or the first WIDEST. Sums of words, looked up at every line, tell the few files that
+are worth a parse; at most lines the first HEAD words settle it."""
 
 from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import Iterable, Iterator, NamedTuple
+from typing import Iterable, NamedTuple
 
 import numpy as np
 
@@ -16,52 +17,70 @@ from .dedup_tokens import Scan, odd, scan
 from .fetch import DataError
 from .pipeline_files import whole_file
 
-WIDTHS = (1, 3, 6, 12)  # words
+HEAD, WIDEST = 4, 20  # words
 NEAR_LINES = 6  # about a copied function that are not used either, as many as an edit shows around its region
 _TABLE_BITS = 20
 _SHIFT = np.uint64(64 - _TABLE_BITS)
-_PLACE = odd(4, WIDTHS[-1])
+_PLACE = odd(4, WIDEST)
+_PLACES = _PLACE.tolist()
 
 
 class HeldOut(NamedTuple):
     """What is known of the held-out packages."""
 
     bodies: frozenset[bytes]  # source.body_hash of every function
-    prints: tuple[np.ndarray, ...]  # for each width, the sorted sums of bodies that reach it but not the next
-    tables: tuple[np.ndarray, ...]  # for each width, bool [2**20]: whether a sum begins with these bits
+    prints: np.ndarray  # uint64, sorted: sums of the words that bodies begin with
+    table: np.ndarray  # bool [2**20]: whether a sum begins with these bits
+    heads: np.ndarray  # bool [2**20]: the same for the first HEAD words of the bodies that have as many
 
 
-def _sums(words: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """(index of a width, a hash of the `width` words from each place on) for the widths that the text reaches; uint64 [places]."""
-    total = words * _PLACE[0]
-    for at, width in enumerate(WIDTHS):
-        if len(words) < width:
-            return
-        for place in range(WIDTHS[at - 1] if at else 1, width):
-            total = total[:-1] + words[place:] * _PLACE[place]
-        yield at, total
+def _bits(sums: np.ndarray) -> np.ndarray:
+    """The place of each sum in a table, int64."""
+    return (sums >> _SHIFT).view(np.int64)
+
+
+def _sums(words: np.ndarray, places: np.ndarray, heads: np.ndarray) -> np.ndarray:
+    """Hashes of 1, 2 .. WIDEST words from each of the ascending places on, as far as the text has them, and of more than HEAD words only
+    where the first HEAD are in `heads`; uint64, one after the other."""
+    total = words[places] * _PLACE[0]
+    found = [total]
+    for count in range(1, WIDEST):
+        if count == HEAD:
+            kept = heads[_bits(total)]
+            places, total = places[kept], total[kept]
+        inside = int(places.searchsorted(len(words) - count))
+        if not inside:
+            break
+        places = places[:inside]
+        total = total[:inside] + words[places + count] * _PLACE[count]
+        found.append(total)
+    return np.concatenate(found)
+
+
+def _first(words: list[int], count: int) -> int:
+    """The hash of the first `count` of a body's words, or of all: what _sums gives where the body stands."""
+    return sum(word * place for word, place in zip(words[:count], _PLACES, strict=False)) & 0xFFFFFFFFFFFFFFFF
 
 
 def gather(bodies: Iterable[tuple[bytes, bytes]]) -> HeldOut:
-    """What (body hash, body text) pairs come to."""
-    keys, sums = set(), [set() for _ in WIDTHS]
+    """What (body hash, body text) pairs come to. A body without a word, a row of symbols, is not looked for."""
+    keys, prints, heads = set(), set(), set()
     for key, text in bodies:
         keys.add(key)
-        longest = None
-        for at, total in _sums(scan(text).words[: WIDTHS[-1]]):
-            longest = at, int(total[0])
-        if longest:  # a body without a word (a row of symbols) is not found
-            sums[longest[0]].add(longest[1])
-    return _held_out(frozenset(keys), [np.array(sorted(part), np.uint64) for part in sums])
+        words = scan(text).words[:WIDEST].tolist()
+        if words:
+            prints.add(_first(words, WIDEST))
+        if len(words) > HEAD:
+            heads.add(_first(words, HEAD))
+    return _held_out(frozenset(keys), *(np.array(sorted(part), np.uint64) for part in (prints, heads)))
 
 
-def _held_out(bodies: frozenset[bytes], prints: list[np.ndarray]) -> HeldOut:
+def _held_out(bodies: frozenset[bytes], prints: np.ndarray, heads: np.ndarray) -> HeldOut:
     tables = []
-    for part in prints:
-        table = np.zeros(1 << _TABLE_BITS, bool)
-        table[(part >> _SHIFT).astype(np.intp)] = True
-        tables.append(table)
-    return HeldOut(bodies, tuple(prints), tuple(tables))
+    for part in (prints, heads):
+        tables.append(np.zeros(1 << _TABLE_BITS, bool))
+        tables[-1][_bits(part)] = True
+    return HeldOut(bodies, prints, *tables)
 
 
 def bodies_of(src: Path, package: str, path: str) -> list[tuple[bytes, bytes]]:
@@ -73,8 +92,9 @@ def bodies_of(src: Path, package: str, path: str) -> list[tuple[bytes, bytes]]:
 def save(path: Path, held: HeldOut) -> None:
     """Write `held` to an .npz file."""
     bodies = np.frombuffer(b"".join(sorted(held.bodies)), np.uint8).reshape(-1, 12)
+    heads = np.flatnonzero(held.heads).astype(np.uint64) << _SHIFT  # one sum for each place of the table
     with whole_file(path) as file:
-        np.savez(file, bodies=bodies, **{f"prints{width}": part for width, part in zip(WIDTHS, held.prints, strict=True)})
+        np.savez(file, bodies=bodies, prints=held.prints, heads=heads)
 
 
 def load(path: Path) -> HeldOut:
@@ -82,19 +102,21 @@ def load(path: Path) -> HeldOut:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             bodies = frozenset(row.tobytes() for row in arrays["bodies"])
-            return _held_out(bodies, [arrays[f"prints{width}"] for width in WIDTHS])
+            return _held_out(bodies, arrays["prints"], arrays["heads"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a list of held-out function bodies ({error}): remove it and run the command again") from error
 
 
 def is_possible(text: Scan, held: HeldOut) -> bool:
     """False when no held-out body can occur in the text that was scanned."""
-    for at, sums in _sums(text.words):
-        prints = held.prints[at]
-        keys = sums[held.tables[at][(sums >> _SHIFT).view(np.int64)]]
-        if len(keys) and len(prints) and (prints[np.minimum(np.searchsorted(prints, keys), len(prints) - 1)] == keys).any():
-            return True
-    return False
+    lines = text.starts.searchsorted(text.line_ends[:-1])  # the first word of each line but the first, or of one below
+    if not len(text.words) or not len(held.prints):
+        return False
+    later = lines[np.flatnonzero(lines[1:] != lines[:-1])] if len(lines) else lines
+    places = np.concatenate(([0], later, lines[-1:]))
+    sums = _sums(text.words, places[places < len(text.words)], held.heads)
+    keys = sums[held.table[_bits(sums)]]
+    return bool((held.prints[np.minimum(held.prints.searchsorted(keys), len(held.prints) - 1)] == keys).any())
 
 
 def find(data: bytes, package: str, path: str, text: Scan, held: HeldOut) -> tuple[list[tuple[int, int]], bool]:

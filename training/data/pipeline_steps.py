@@ -141,6 +141,12 @@ class Syntax(_Filter):
         return [(False, "syntax") if str(path) in bad else True for path in paths]
 
 
+@lru_cache(1)
+def _held_out(path: Path) -> pipeline_leaks.HeldOut:
+    """Read once a process, however many pieces it goes through."""
+    return pipeline_leaks.load(path)
+
+
 class HeldOutCode(_Filter):
     """Drops copies of held-out code; of files that hold a little of it, notes the lines that are not used."""
 
@@ -148,13 +154,11 @@ class HeldOutCode(_Filter):
 
     def __init__(self, held: Path, exclusion_writer: DiskWriter):
         super().__init__(exclusion_writer)
-        self.path, self.held = held, None
+        self.held = held
 
     def filter(self, doc: Document) -> bool | tuple[bool, str]:
-        if self.held is None:
-            self.held = pipeline_leaks.load(self.path)
         found = doc.metadata
-        cuts, whole = pipeline_leaks.find(found["data"], found["package"], found["path"], scan_of(doc), self.held)
+        cuts, whole = pipeline_leaks.find(found["data"], found["package"], found["path"], scan_of(doc), _held_out(self.held))
         found["cuts"] = cuts
         return (False, "held-out code") if whole else True
 

@@ -20,7 +20,7 @@ from . import pipeline_documents, shards
 from .fetch import DataError
 from .pipeline_files import cut_pieces, piece_name, read_json, read_rows, write_json
 
-PIECE_BYTES = 8 << 20  # of source text
+PIECE_BYTES = 16 << 20  # of source text
 
 
 class Settings(NamedTuple):

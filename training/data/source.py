@@ -133,7 +133,12 @@ def body_hash(text: bytes) -> bytes | None:
 
 
 def _functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return [node for node in ast.walk(tree) if isinstance(node, _FUNCTION)]
+    """Every function of a tree, outer ones first: only lists of statements are entered, as functions stand nowhere else."""
+    reached = [tree]
+    for node in reached:
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            reached += getattr(node, name, ())
+    return [node for node in reached if isinstance(node, _FUNCTION)]
 
 
 def function_bodies(file_lines: list[bytes], tree: ast.AST) -> list[tuple[bytes, int, int]]:
