@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -26,6 +27,9 @@ TINY = {
     "jepa": {"hidden": 48, "mlp": 64, "layers": 1, "heads": 3, "kv_heads": 3, "steps": 3},
     "ar": {"hidden": 64, "mlp": 96, "layers": 1, "heads": 4, "kv_heads": 1},
 }
+
+# A shell starts what runs in its background with interrupts ignored, and so would every process that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def random_pack(folder: Path, seed: int) -> Path:

@@ -544,10 +544,7 @@ def test_check(root, state, monkeypatch, capsysbinary):
 def test_stopped_during_a_check(number, root, state):
     before = picture(root)
     arguments = [*APPLY, "--root", root, "--check", "touch started; sleep 60"]
-    process = subprocess.Popen(
-        arguments, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": SITE},
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # a shell starts what runs behind it with interrupts ignored
-    )  # fmt: skip
+    process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": SITE})
     process.stdin.write(big_patch(root))
     process.stdin.close()
     while not (root / "started").exists():
