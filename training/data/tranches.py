@@ -62,7 +62,7 @@ def split_rows(rows: Iterator[dict], src: Path, limit_bytes: int, level: int) ->
 
     for row in rows:
         data = _read(src, row)
-        line = bound(len(json.dumps(row)) // 3)  # its share of the list, which compresses to a fifth
+        line = len(json.dumps(row)) // 4  # its share of the list, which compresses to an eighth or less
         if group and written + bound(waiting + len(data) + 1536) + listed + line + SLACK_BYTES > limit_bytes:
             written += len(stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
             waiting = 0
