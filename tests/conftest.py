@@ -19,7 +19,7 @@ COMMANDS = {
 SITE = Path(os.path.abspath(str(cromwell.__file__))).parent.parent
 TINY = {
     "name": "tiny", "max_positions": 2048, "norm_eps": 1e-6, "rope_base": 10000.0, "tie_embeddings": True, "qk_norm": True,
-    "token_shift": True, "places": 0, "logit_softcap": 15.0,
+    "token_shift": True, "places": 0, "aligned": False, "logit_softcap": 15.0,
     "vision": {"stem_channels": 8, "cnn_channels": 16, "expansion": 2, "hidden": 32, "mlp": 64, "layers": 2, "heads": 2, "window": 16,
                "global_layers": [1], "shuffle": 4, "max_tiles": 4},
     "language": {"hidden": 64, "mlp": 96, "layers": 2, "heads": 4, "kv_heads": 1},

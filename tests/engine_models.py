@@ -18,7 +18,7 @@ from training.tokenizer import Vocabulary, to_section
 IMAGE = SPECIAL_TOKENS.index("<IMAGE>")
 SMALL: dict[str, Any] = {
     "name": "small", "vocab_size": 300, "max_positions": 1280, "norm_eps": 1e-6, "rope_base": 10000.0,
-    "tie_embeddings": False, "qk_norm": True, "token_shift": True, "places": 6, "logit_softcap": 15.0,
+    "tie_embeddings": False, "qk_norm": True, "token_shift": True, "places": 6, "aligned": True, "logit_softcap": 15.0,
     "vision": {"stem_channels": 8, "cnn_channels": 16, "expansion": 2, "hidden": 32, "mlp": 48, "layers": 2, "heads": 2,
                "window": 16, "global_layers": [1], "shuffle": 2, "max_tiles": 4},
     "language": {"hidden": 72, "mlp": 88, "layers": 2, "heads": 4, "kv_heads": 2},
@@ -29,7 +29,7 @@ SMALL: dict[str, Any] = {
 """Every switch on, sizes that do not fill panels or groups, grouped keys."""
 
 TIED: dict[str, Any] = SMALL | {
-    "name": "tied", "tie_embeddings": True, "qk_norm": False, "token_shift": False, "places": 0, "logit_softcap": 0.0,
+    "name": "tied", "tie_embeddings": True, "qk_norm": False, "token_shift": False, "places": 0, "aligned": False, "logit_softcap": 0.0,
     "vision": SMALL["vision"] | {"shuffle": 1, "window": 8, "global_layers": []},
     "language": SMALL["language"] | {"hidden": 64},
 }  # fmt: skip
@@ -70,7 +70,7 @@ def random_model(config: dict[str, Any], spread: float = 0.05) -> Model:
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * spread)
     if model.config.places:
-        model.embed.set_breaks(vocabulary(config["vocab_size"]).token_bytes(), len(SPECIAL_TOKENS))
+        model.embed.set_tokens(vocabulary(config["vocab_size"]).token_bytes(), len(SPECIAL_TOKENS))
     return model.eval()
 
 
@@ -92,6 +92,21 @@ def text(config: dict[str, Any], count: int, seed: int = 0) -> list[int]:
     """Random ids, none of them special."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(len(SPECIAL_TOKENS), config["vocab_size"], (count,), generator=generator).tolist()
+
+
+def exchange(config: dict[str, Any], seed: int = 0, region: int = 30, instruction: int = 14, answer: int = 40) -> list[int]:
+    """A region, an instruction and an answer of few different tokens, so that all three have much in common: copied runs, new ones,
+    parts left out. Ends with the answer's last token."""
+    chance = np.random.default_rng(seed)
+    some = [*chance.integers(len(SPECIAL_TOKENS), config["vocab_size"], 9), len(SPECIAL_TOKENS) + ord("\n")]
+    shown, asked, given = (chance.choice(some, count).tolist() for count in (region, instruction, answer))
+    for _ in range(2):
+        at, begin = chance.integers(0, answer // 2 + 1), chance.integers(0, region // 2 + 1)
+        copied = shown[begin : begin + answer // 3]
+        given[at : at + len(copied)] = copied
+    given = given[:answer]
+    edit, close, ins, start = (SPECIAL_TOKENS.index(name) for name in ("<EDIT>", "</EDIT>", "<INS>", "<EDIT_START>"))
+    return [*text(config, 3, seed), edit, *shown, close, *text(config, 2, seed), ins, *asked, start, *given]
 
 
 def tiles(count: int, seed: int) -> torch.Tensor:

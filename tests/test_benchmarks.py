@@ -17,7 +17,7 @@ from cromwell import binding  # noqa: E402
 ROOT = Path(__file__).resolve().parent.parent
 TINY = {
     "name": "tiny", "vocab_size": 320, "max_positions": 256, "norm_eps": 1e-6, "rope_base": 10000.0,
-    "tie_embeddings": False, "qk_norm": False, "token_shift": True, "places": 0, "logit_softcap": 0.0,
+    "tie_embeddings": False, "qk_norm": False, "token_shift": True, "places": 0, "aligned": False, "logit_softcap": 0.0,
     "vision": {"stem_channels": 8, "cnn_channels": 16, "expansion": 2, "hidden": 32, "mlp": 64, "layers": 2, "heads": 2, "window": 16,
                "global_layers": [1], "shuffle": 4, "max_tiles": 1},
     "language": {"hidden": 64, "mlp": 96, "layers": 2, "heads": 4, "kv_heads": 1},

@@ -19,7 +19,7 @@ import torch  # noqa: E402
 
 from cromwell import binding  # noqa: E402
 from cromwell.contract.prompt import SPECIAL_TOKENS  # noqa: E402
-from tests.engine_models import IMAGE, SMALL, TIED, WHOLE, Trace, random_model, text, tiles, write_pack  # noqa: E402
+from tests.engine_models import IMAGE, SMALL, TIED, WHOLE, Trace, exchange, random_model, text, tiles, write_pack  # noqa: E402
 from tests.quantised_twin import quantised_arithmetic  # noqa: E402
 from training.model.model import Cache, Image  # noqa: E402
 
@@ -74,6 +74,7 @@ def test_text_layer_by_layer(case: str, tmp_path) -> None:
     ids = text(config, 300)
     ids[40::70] = [SPECIAL_TOKENS.index("<EDIT>")] * len(ids[40::70])
     ids[3::9] = [len(SPECIAL_TOKENS) + ord("\n")] * len(ids[3::9])  # lines and columns
+    ids = ids[:150] + exchange(config) + ids[150:200] + exchange(config, seed=1)
     with binding.Model(write_pack(model, config, quant, tmp_path / "model.cwm")) as pack, binding.Session(pack, 512) as session:
         trace = Trace(session)
         session.feed(ids)
@@ -139,7 +140,7 @@ def test_each_layer_alone(quant: str, tmp_path) -> None:
 def test_greedy_tokens(tmp_path) -> None:
     """200 tokens, each the best of the logits, are those of torch."""
     model = random_model(SMALL, spread=0.2)
-    prompt = text(SMALL, 20)
+    prompt = exchange(SMALL, seed=9, answer=0)
     with binding.Model(write_pack(model, SMALL, "f32", tmp_path / "model.cwm")) as pack, binding.Session(pack, 256) as session:
         session.feed(prompt)
         found = []
@@ -150,8 +151,8 @@ def test_greedy_tokens(tmp_path) -> None:
     with torch.no_grad():
         cache, fed = Cache(model.config), prompt
         for _ in range(200):
-            hidden = model(torch.tensor([fed]), cache=cache).hidden_BTA
-            fed = [int(model.logits(hidden[0, -1]).argmax())]
+            outputs = model(torch.tensor([fed]), cache=cache)
+            fed = [int(model.logits(outputs.hidden_BTA, outputs.chosen)[0, -1].argmax())]
             wanted += fed
     assert len(set(wanted)) > 20, "a loop would prove little"
     assert found == wanted
@@ -167,7 +168,7 @@ def test_shipped_shapes(name: str, tokens: int, tmp_path) -> None:
             config[part]["layers"] = 2
         config["vision"]["global_layers"] = [1]
     model = random_model(config)
-    ids = text(config, tokens)
+    ids = (text(config, tokens) + exchange(config))[-tokens:]
     with binding.Model(write_pack(model, config, "q8", tmp_path / "model.cwm")) as pack, binding.Session(pack, tokens) as session:
         session.feed(ids)
         joint = np.frombuffer(session.joint(0, tokens), np.float32).reshape(tokens, -1)
@@ -176,4 +177,4 @@ def test_shipped_shapes(name: str, tokens: int, tmp_path) -> None:
     with torch.no_grad(), quantised_arithmetic():
         outputs = model(torch.tensor([ids]))
         compare_quantised("joint", joint, outputs.joint_BTJ)
-        compare_quantised("logits", logits, model.logits(outputs.hidden_BTA[0, -1:]))
+        compare_quantised("logits", logits, model.logits(outputs.hidden_BTA, outputs.chosen)[0, -1:])

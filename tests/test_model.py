@@ -23,7 +23,7 @@ def small_config(**changes) -> configs.ModelConfig:
     """A model of a few thousand parameters with every switch on, untied heads and grouped keys."""
     values = {
         "name": "small", "vocab_size": 97, "max_positions": 128, "norm_eps": 1e-6, "rope_base": 10000.0,
-        "tie_embeddings": False, "qk_norm": True, "token_shift": True, "places": 6, "logit_softcap": 15.0,
+        "tie_embeddings": False, "qk_norm": True, "token_shift": True, "places": 6, "aligned": True, "logit_softcap": 15.0,
         "vision": {"stem_channels": 8, "cnn_channels": 16, "expansion": 2, "hidden": 32, "mlp": 48, "layers": 2, "heads": 2,
                    "window": 16, "global_layers": [1], "shuffle": 4, "max_tiles": 4},
         "language": {"hidden": 64, "mlp": 80, "layers": 2, "heads": 4, "kv_heads": 2},
@@ -42,7 +42,7 @@ def small_model(**changes) -> Model:
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * SPREAD)
     if model.config.places:
-        model.embed.set_breaks([b"\n" * (i % 7 == 0) for i in range(97)], 5)
+        model.embed.set_tokens([b"\n" * (i % 7 == 0) for i in range(97)], 5)
     return model.eval()
 
 
@@ -126,27 +126,47 @@ def test_tensor_names_and_shapes_are_those_of_the_page():
 
 
 def test_switches_add_and_remove_their_tensors():
-    tied = Model(small_config(tie_embeddings=True, qk_norm=False, token_shift=False, places=0)).state_dict()
-    absent = {"ar.head", "embed.shift", "embed.line", "embed.column", "embed.breaks", "language.layers.0.q_norm"}
+    tied = Model(small_config(tie_embeddings=True, qk_norm=False, token_shift=False, places=0, aligned=False)).state_dict()
+    absent = {
+        "ar.head",
+        "embed.shift",
+        "embed.line",
+        "embed.column",
+        "embed.breaks",
+        "embed.mention",
+        "ar.aligned.0",
+        "ar.choose",
+        "ar.point_q",
+        "embed.leads",
+        "language.layers.0.q_norm",
+    }
     assert not absent & tied.keys()
-    present = {"ar.head", "embed.shift", "embed.line", "language.layers.0.q_norm", "ar.layers.1.k_norm"}
+    present = {
+        "ar.head",
+        "embed.shift",
+        "embed.line",
+        "embed.mention",
+        "ar.aligned.3",
+        "ar.choose_bias",
+        "language.layers.0.q_norm",
+        "ar.layers.1.k_norm",
+    }
     assert present <= Model(small_config()).state_dict().keys()
 
 
 def test_lines_and_columns_start_over_at_special_tokens():
-    model = small_model(places=3)
+    model = small_model(places=3, aligned=False)
     special, feed, two, plain = 2, 7, 21, 8
     model.embed.breaks[two] = 2
     ids = torch.tensor([[plain, plain, feed, plain, special, plain, two, plain, plain, plain, feed, feed]])
     with torch.no_grad():
         model.embed.shift.zero_()
-        x, place = model.embed(ids, None)
+        x, _ = model.embed(ids)
         rows = x - model.embed.weight[ids]
         lines, columns = (0, 0, 1, 1, 0, 0, 2, 2, 2, 2, 2, 2), (0, 1, 0, 1, 0, 1, 0, 1, 2, 2, 0, 0)  # at most 2
         parts = (0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2)  # 3, the id of the special token and 1, at most 2
         want = model.embed.line[list(lines)] + model.embed.column[list(columns)] + model.embed.part[list(parts)]
         assert torch.allclose(rows[0], want, atol=1e-6)
-    assert [part.tolist() for part in place] == [[feed], [4], [0], [special + 1]]
 
 
 @pytest.mark.parametrize(
@@ -154,6 +174,7 @@ def test_lines_and_columns_start_over_at_special_tokens():
     [
         ({"vocab_size": 0}, "vocab_size"),
         ({"places": -1}, "places"),
+        ({"places": 0, "aligned": True}, "aligned"),
         ({"surprise": 1}, "unknown surprise"),
         ({"tie_embeddings": True, "ar": {"hidden": 128, "mlp": 80, "layers": 2, "heads": 4, "kv_heads": 1}}, "tied"),
         ({"language": {"hidden": 64, "mlp": 80, "layers": 2, "heads": 4, "kv_heads": 3}}, "kv_heads"),
@@ -180,7 +201,7 @@ def test_a_later_token_changes_nothing_before_it(model, images):
         changed = ids.clone()
         changed[0, place] = (changed[0, place] + 1) % 97
         after = model(changed, images)
-        for name in before._fields:
+        for name in ("joint_BTJ", "context_BTJ", "hidden_BTA"):
             old, new = getattr(before, name), getattr(after, name)
             assert torch.equal(old[:, :place], new[:, :place]), (name, place)
             assert not torch.equal(old[:, place:], new[:, place:]), (name, place)
@@ -205,7 +226,7 @@ def test_feeding_in_pieces_equals_feeding_at_once(model, images, cuts):
     for first, last in zip([0, *cuts], [*cuts, SIZE], strict=True):
         pieces.append(model(ids[:, first:last], [image for image in images if first <= image.position < last], cache))
     assert cache.length == SIZE
-    for name in whole._fields:
+    for name in ("joint_BTJ", "context_BTJ", "hidden_BTA"):
         joined = torch.cat([getattr(piece, name) for piece in pieces], dim=1)
         assert difference(joined, getattr(whole, name)) < 2e-5, name
 
@@ -245,7 +266,9 @@ def test_trace_names_every_step(model):
         *both, "fusion.norm", "jepa.layers.0", "jepa.norm", *(f"jepa.predict.{k}" for k in range(3)),
         "ar.in_proj", "ar.layers.0", "ar.layers.1", "ar.norm", "logits",
     ]  # fmt: skip
-    assert torch.equal(trace["logits"], model.logits(outputs.hidden_BTA)) and torch.equal(trace["fusion.norm"], outputs.joint_BTJ)
+    assert torch.equal(trace["logits"], model.logits(outputs.hidden_BTA, outputs.chosen)) and torch.equal(
+        trace["fusion.norm"], outputs.joint_BTJ
+    )
     assert trace["logits"].abs().max() <= model.config.logit_softcap
 
 

@@ -25,7 +25,7 @@ def nano() -> Model:
     model = Model(configs.load(MODELS / "nano.json"))
     assert can_copy(model)
     texts = [b""] * 16384
-    model.embed.set_breaks(texts, len(SPECIAL_TOKENS))
+    model.embed.set_tokens(texts, len(SPECIAL_TOKENS))
     start_copying(model, texts)
     return model.eval()
 
@@ -34,7 +34,8 @@ def nano() -> Model:
 def guesses(model: Model, region: list[int], between: list[int], answer: list[int]) -> list[int]:
     """What the model expects after <EDIT_START> and after each token of the answer."""
     ids = [EDIT, *region, END, *between, START, *answer]
-    return model.logits(model(torch.tensor([ids])).hidden_BTA[0, -len(answer) - 1 :]).argmax(-1).tolist()
+    outputs = model(torch.tensor([ids]))
+    return model.logits(outputs.hidden_BTA, outputs.chosen)[0, -len(answer) - 1 :].argmax(-1).tolist()
 
 
 def test_an_untrained_nano_copies_text_with_repeated_words(nano):

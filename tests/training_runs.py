@@ -24,7 +24,7 @@ from training.trainer import Trainer
 ROOT = Path(__file__).resolve().parent.parent
 VALUES: dict[str, Any] = {
     "name": "tiny", "vocab_size": 61, "max_positions": 128, "norm_eps": 1e-6, "rope_base": 10000.0,
-    "tie_embeddings": True, "qk_norm": True, "token_shift": True, "places": 0, "logit_softcap": 15.0,
+    "tie_embeddings": True, "qk_norm": True, "token_shift": True, "places": 0, "aligned": False, "logit_softcap": 15.0,
     "vision": {"stem_channels": 8, "cnn_channels": 8, "expansion": 2, "hidden": 16, "mlp": 16, "layers": 1, "heads": 1,
                "window": 16, "global_layers": [0], "shuffle": 8, "max_tiles": 1},
     "language": {"hidden": 32, "mlp": 48, "layers": 1, "heads": 2, "kv_heads": 1},

@@ -82,6 +82,7 @@ class ModelConfig:
     qk_norm: bool
     token_shift: bool
     places: int
+    aligned: bool
     logit_softcap: float
     vision: VisionConfig
     language: TextConfig
@@ -150,6 +151,7 @@ def _check(config: ModelConfig) -> None:
     need(config.jepa.steps >= 1, "jepa.steps must be at least 1")
     need(not config.tie_embeddings or config.ar.hidden == config.language.hidden, "tied embeddings need ar.hidden = language.hidden")
     need(isinstance(config.places, int) and 0 <= config.places <= 4096, "places must be a whole number, 0 to 4096")
+    need(not config.aligned or config.places > 0, "aligned needs places")
     need(config.vocab_size > 0 and config.max_positions > 0, "vocab_size and max_positions must be positive")
     need(config.norm_eps > 0 and config.rope_base > 1 and config.logit_softcap >= 0, "norm_eps, rope_base or logit_softcap out of range")
     need(vision.window > 0 and TILE_GRID % vision.window == 0, f"vision.window must divide {TILE_GRID}")

@@ -22,6 +22,7 @@ import numpy as np
 from cromwell.binding import checksum64
 from training import config as configs
 from training import pieces, quantise
+from training.model.alignment import CANDIDATES, POINT, RUNS
 
 MAGIC = b"CROMPACK"
 VERSION = 2
@@ -33,7 +34,7 @@ SECTION = struct.Struct("<IIQQQ")
 ENTRY = struct.Struct("<64sII3I12xQQQ8x")
 F32, PANELS_F32, PANELS_Q8, PANELS_Q4 = 1, 2, 3, 4
 FORMATS = ("f32", "q8", "q4")
-CONFIG = struct.Struct("<2I2f3If11I5I4I5II5II")
+CONFIG = struct.Struct("<2I2f3If11I5I4I5II5I2H")
 
 
 class Tensor(NamedTuple):
@@ -125,6 +126,10 @@ def tensors(config: Mapping[str, Any]) -> list[Tensor]:
     if config["places"]:
         found.append(Tensor("embed.breaks", (config["vocab_size"],), False, False))
         found += [Tensor(f"embed.{name}", (config["places"], language), False, False) for name in ("line", "column", "part")]
+    if config["aligned"]:
+        found += [Tensor(f"embed.{name}", (config["vocab_size"],), False, False) for name in ("words", "leads")]
+        found.append(Tensor("embed.mention", (3 * RUNS, language), False, False))
+        found.append(Tensor("embed.aligned", (language, language), True, True))
     if config["token_shift"]:
         found.append(Tensor("embed.shift", (language,), False, False))
     found += _text_stack("language", config["language"], config["qk_norm"])
@@ -135,6 +140,12 @@ def tensors(config: Mapping[str, Any]) -> list[Tensor]:
         found.append(Tensor(f"jepa.predict.{k}.w2", (joint, joint), True, True))
     found.append(Tensor("ar.guide_gate", (joint,), False, False))
     found.append(Tensor("ar.in_proj", (ar, joint), True, True))
+    if config["aligned"]:
+        found += [Tensor(f"ar.aligned.{c}", (ar, language), True, True) for c in range(CANDIDATES)]
+        found.append(Tensor("ar.choose", (CANDIDATES + 1, ar), True, False))
+        found.append(Tensor("ar.choose_bias", (3 * RUNS, CANDIDATES + 1), False, False))
+        found += [Tensor("ar.point_q", (POINT, ar), True, False), Tensor("ar.point_k", (POINT, joint), True, False)]
+        found.append(Tensor("ar.point_bias", (RUNS,), False, False))
     found += _text_stack("ar", config["ar"], config["qk_norm"])
     if not config["tie_embeddings"]:
         found.append(Tensor("ar.head", (config["vocab_size"], ar), True, True))
@@ -151,7 +162,7 @@ def config_section(config: Mapping[str, Any]) -> bytes:
         vision["stem_channels"], vision["cnn_channels"], vision["expansion"], vision["hidden"], vision["mlp"], vision["layers"],
         vision["heads"], vision["window"], sum(1 << layer for layer in vision["global_layers"]), vision["shuffle"], vision["max_tiles"],
         *stacks["language"], fusion["hidden"], fusion["mlp"], fusion["layers"], fusion["heads"],
-        *stacks["jepa"], config["jepa"]["steps"], *stacks["ar"], config["places"],
+        *stacks["jepa"], config["jepa"]["steps"], *stacks["ar"], config["places"], config["aligned"],
     )  # fmt: skip
 
 

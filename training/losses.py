@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.model.ar import Chosen
+
 CHUNK = 256
 """Scored positions whose logits are held at once on a CPU: 16 MiB at a vocabulary of 16,384, which stays in a last-level cache."""
 
@@ -24,7 +26,16 @@ class TokenLoss(torch.autograd.Function):
     three matrix products have its data type; all else, sums over chunks included, is float32."""
 
     @staticmethod
-    def forward(ctx, hidden_NA: Tensor, head_VA: Tensor, targets_N: Tensor, weights_N: Tensor, cap: float) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx,
+        hidden_NA: Tensor,
+        head_VA: Tensor,
+        targets_N: Tensor,
+        weights_N: Tensor,
+        cap: float,
+        id_NC: Tensor | None,
+        score_NC: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
         """(sum of weight * loss, loss of each position in nats; only the first has a gradient)."""
         device = hidden_NA.device.type
         kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
@@ -32,33 +43,40 @@ class TokenLoss(torch.autograd.Function):
         with torch.autocast(device, enabled=False):
             losses_N = torch.empty_like(weights_N)
             hidden_grad, head_grad = torch.empty_like(hidden_NA, dtype=torch.float32), torch.zeros_like(head_VA, dtype=torch.float32)
+            score_grad = None if score_NC is None else torch.empty_like(score_NC, dtype=torch.float32)
             head = head_VA.to(kind)
             for first in range(0, len(targets_N), chunk):
                 part = slice(first, first + chunk)
                 hidden = hidden_NA[part].to(kind)
-                grad = _chunk(hidden, head, targets_N[part], weights_N[part], cap, losses_N[part]).to(kind)
+                logits = (hidden @ head.T).float()
+                if score_NC is not None:
+                    logits.scatter_add_(1, id_NC[part], score_NC[part].float())
+                grad = _chunk(logits, targets_N[part], weights_N[part], cap, losses_N[part])
+                if score_NC is not None:
+                    score_grad[part] = grad.gather(1, id_NC[part])
+                grad = grad.to(kind)
                 if kind == torch.float32:
                     torch.mm(grad, head, out=hidden_grad[part])
                     head_grad.addmm_(grad.T, hidden)
                 else:
                     hidden_grad[part] = grad @ head
                     head_grad += grad.T @ hidden
-        ctx.save_for_backward(hidden_grad, head_grad)
+        ctx.save_for_backward(hidden_grad, head_grad, score_grad)
         ctx.mark_non_differentiable(losses_N)
-        ctx.kinds = hidden_NA.dtype, head_VA.dtype
+        ctx.kinds = hidden_NA.dtype, head_VA.dtype, None if score_NC is None else score_NC.dtype
         return losses_N @ weights_N, losses_N
 
     @staticmethod
-    def backward(ctx, upstream: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        hidden_grad, head_grad = ctx.saved_tensors
+    def backward(ctx, upstream: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        hidden_grad, head_grad, score_grad = ctx.saved_tensors
+        scores = None if score_grad is None else score_grad.mul_(upstream).to(ctx.kinds[2])
         # In place: a step goes backward once, and another [V, A] costs as much as reading it.
-        return hidden_grad.mul_(upstream).to(ctx.kinds[0]), head_grad.mul_(upstream).to(ctx.kinds[1]), None, None, None
+        return hidden_grad.mul_(upstream).to(ctx.kinds[0]), head_grad.mul_(upstream).to(ctx.kinds[1]), None, None, None, None, scores
 
 
-def _chunk(hidden_NA: Tensor, head_VA: Tensor, targets_N: Tensor, weights_N: Tensor, cap: float, losses_N: Tensor) -> Tensor:
-    """Gradient of sum(weight * loss) by the head's products [N, V], float32; fills `losses_N`. Few passes over [N, V]: they cost a fifth
-    of a step."""
-    logits = (hidden_NA @ head_VA.T).float()
+def _chunk(logits: Tensor, targets_N: Tensor, weights_N: Tensor, cap: float, losses_N: Tensor) -> Tensor:
+    """Gradient of sum(weight * loss) by the logits [N, V] before the softcap, float32, in their place; fills `losses_N`. Few passes over
+    [N, V]: they cost a fifth of a step."""
     targets_N1 = targets_N[:, None]
     if cap > 0:
         bent = logits.mul_(1 / cap).tanh_()
@@ -76,9 +94,13 @@ def _chunk(hidden_NA: Tensor, head_VA: Tensor, targets_N: Tensor, weights_N: Ten
     return grad.scatter_add_(1, targets_N1, -weights_N[:, None])
 
 
-def token_loss(hidden_NA: Tensor, head_VA: Tensor, targets_N: Tensor, weights_N: Tensor, cap: float) -> tuple[Tensor, Tensor]:
-    """(sum of weight * cross entropy, cross entropy of each position), in nats; see TokenLoss."""
-    return TokenLoss.apply(hidden_NA, head_VA, targets_N, weights_N, cap)
+def token_loss(
+    hidden_NA: Tensor, head_VA: Tensor, targets_N: Tensor, weights_N: Tensor, cap: float, chosen: Chosen | None = None
+) -> tuple[Tensor, Tensor]:
+    """(sum of weight * cross entropy, cross entropy of each position), in nats; see TokenLoss.
+
+    `chosen` is added to the logits of some tokens."""
+    return TokenLoss.apply(hidden_NA, head_VA, targets_N, weights_N, cap, *(chosen or (None, None)))
 
 
 STEP_WEIGHTS = (1.0, 0.8, 0.6)

@@ -62,7 +62,7 @@ def batch_loss(
         outputs = model(batch.ids_BT, batch.images, trunk_gradient=objective.trunk_gradient, wanted_P=batch.place_P)
         context, hidden_PA = outputs.context_BTJ, outputs.hidden_BTA
         weights_P = torch.full_like(batch.target_P, 1.0 / scored, dtype=torch.float32)
-        token, token_P = token_loss(hidden_PA, model.head_weight, batch.target_P, weights_P, model.config.logit_softcap)
+        token, token_P = token_loss(hidden_PA, model.head_weight, batch.target_P, weights_P, model.config.logit_softcap, outputs.chosen)
         total = total + objective.token_weight * token
     elif pairs or (objective.jepa_weight > 0 and not masked):
         context = model.look_ahead(batch.ids_BT, batch.images, objective.trunk_gradient).context_BTJ

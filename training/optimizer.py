@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 from training.processes import Processes
 
-EMBEDDING_LIKE = ("embed.weight", "embed.line", "embed.column", "embed.part", "ar.head", "vision.pos", "vision.tile_row", "vision.tile_col")
+EMBEDDING_LIKE = (
+    "embed.weight", "embed.line", "embed.column", "embed.part", "embed.mention", "ar.choose", "ar.choose_bias", "ar.head", "vision.pos",
+    "vision.tile_row", "vision.tile_col",
+)  # fmt: skip
 """Two-dimensional, but tables of rows rather than maps."""
 
 
@@ -64,7 +67,8 @@ class MuonAdamW:
         self.other_names = [name for members in others.values() for name, _ in members]
         groups = [
             {"params": [parameter for _, parameter in members], "weight_decay": settings.matrix_decay * decays}
-            for decays, members in others.items() if members
+            for decays, members in others.items()
+            if members
         ]
         self.adamw = torch.optim.AdamW(groups, lr=settings.other_rate, betas=settings.betas, eps=1e-8, fused=True)
 

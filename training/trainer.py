@@ -77,7 +77,7 @@ class Trainer:
         if config.places:
             if len(texts) != config.vocab_size:
                 raise RecipeError(f"{len(texts)} tokens, the model has {config.vocab_size}: give its tokenizer with --tokenizer")
-            self.model.embed.set_breaks(texts, len(SPECIAL_TOKENS))
+            self.model.embed.set_tokens(texts, len(SPECIAL_TOKENS))
         if can_copy(self.model):
             start_copying(self.model, texts)
         self.heads = Heads(config.fusion.hidden).to(self.device)
@@ -237,7 +237,8 @@ class Trainer:
         for drawn in plan[self.processes.share(len(plan))]:
             batch = mixture.batch(drawn).to(self.device)
             with autocast(self.settings, self.device):
-                logits = self.model.logits(self.model(batch.ids_BT, batch.images, wanted_P=batch.place_P).hidden_BTA)
+                outputs = self.model(batch.ids_BT, batch.images, wanted_P=batch.place_P)
+                logits = self.model.logits(outputs.hidden_BTA, outputs.chosen)
             losses_P = torch.nn.functional.cross_entropy(logits.float(), batch.target_P, reduction="none")
             _count_kinds(batch, losses_P, nats_K, scored_K)
         self.processes.add_up([nats_K, scored_K])

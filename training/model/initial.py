@@ -14,6 +14,8 @@ frozen. The circuit, for the ORDER last tokens:
                       this token and whether it is in the answer, to the third the place of the one before and whether it is in the region
     in_proj           writes the codes as differences of neighbouring channels: to the head, whose rows have equal neighbours,
                       they are invisible
+    ar.choose_bias    what the region has next is what an answer goes on with, less so where the instruction mentions it or something
+                      new has begun (alignment.py)
     AR layer 0        queries are `ends`, keys `follows`, values u: a position finds where its last tokens stood before, best in the
                       same line near the same column, and writes the token found there in equal neighbours, which the head reads"""
 
@@ -26,6 +28,7 @@ import torch
 from torch import Tensor
 
 from cromwell.contract.prompt import SPECIAL_TOKENS
+from training.model.alignment import RUNS
 from training.model.model import Model
 
 EMBEDDING_STD = 0.5
@@ -49,6 +52,13 @@ SLOW = 14 / 32  # RoPE pairs from this share on turn by less than a radian withi
 FAST = 7 / 32  # pairs up to this share tell neighbouring positions apart: they look back
 BACK_SHARPNESS = 2.5  # of q_norm and k_norm where heads look back
 MATCH_SHARPNESS = 1.5  # of q_norm and k_norm where codes are matched: a full match scores 1.5^2 sqrt(head_dim)
+# Scores of the candidates (stay, skip, next line, continue) and of what is pointed at, to begin with: about the log of how often each is
+# right in training edits, against all else as 0.
+COPYING = (7.0, 0.0, 0.0, 0.0, 4.0)  # nothing mentioned here
+MENTIONED = (6.0, 1.0, 0.0, 0.0, 8.0)
+AFTER_NEW = (5.0, 4.0, 2.0, 7.0, 4.0)  # the last token is new, and what comes next in the region is not mentioned
+REPLACING = (2.0, 6.0, 0.0, 7.0, 3.0)
+UNMENTIONED = 2.0  # an instruction's words that do not stand in the region are more often what is written
 OUTPUT_GAIN = 3.5  # of the copying heads together, so that what is copied outweighs the token at hand
 
 
@@ -147,6 +157,11 @@ def start_copying(model: Model, texts: Sequence[bytes]) -> None:
         layer.wo[:, head * size : head * size + kept] = OUTPUT_GAIN / copying * travel.T.repeat_interleave(2, dim=0)
     layer.q_norm.fill_(MATCH_SHARPNESS)
     layer.k_norm.fill_(MATCH_SHARPNESS)
+    if config.aligned:
+        for first, scores in ((RUNS, COPYING), (RUNS + 1, MENTIONED), (2 * RUNS, AFTER_NEW), (2 * RUNS + 1, REPLACING)):
+            last = first // RUNS * RUNS + RUNS if first % RUNS else first + 1
+            model.ar.choose_bias[first:last] = torch.tensor(scores)
+        model.ar.point_bias[0] = UNMENTIONED
     model.ar.norm.fill_(FINAL_NORM)
 
 

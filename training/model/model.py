@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.config import ModelConfig
-from training.model.ar import ArHead, softcap
+from training.model.ar import ArHead, Chosen, softcap
 from training.model.fusion import PADDING, Fusion, FusionPast, Vision
 from training.model.jepa import JepaHead
-from training.model.language import Embedding, LanguageEncoder, Place
+from training.model.language import Candidates, Embedding, LanguageEncoder
 from training.model.layers import KeyValues, Trace, record, rope_tables
 from training.model.vision import VisionEncoder
 
@@ -37,6 +37,7 @@ class Outputs(NamedTuple):
     joint_BTJ: Tensor  # f, the joint embedding
     context_BTJ: Tensor  # c, which `model.jepa.predict[k]` turns into z_{k+1}
     hidden_BTA: Tensor  # what `model.logits` takes; [P, A] where some positions were asked for
+    chosen: Chosen | None = None  # and that, where the model is aligned; of the same positions
 
 
 class Ahead(NamedTuple):
@@ -45,6 +46,7 @@ class Ahead(NamedTuple):
     joint_BTJ: Tensor
     vision_BNJ: Tensor | None  # of the vision tokens fed, rows padded to the longest; None without a picture
     context_BTJ: Tensor
+    candidates: Candidates | None = None
 
 
 class Both(NamedTuple):
@@ -52,6 +54,7 @@ class Both(NamedTuple):
 
     joint_BTJ: Tensor
     vision_BNJ: Tensor | None
+    candidates: Candidates | None = None
 
 
 class Cache:
@@ -59,7 +62,8 @@ class Cache:
 
     def __init__(self, config: ModelConfig) -> None:
         self.length = 0
-        self.place: Place | None = None
+        self.ids_BT: Tensor | None = None
+        self.keys_BSP: Tensor | None = None
         self.language, self.jepa, self.ar = (
             [KeyValues() for _ in range(part.layers)] for part in (config.language, config.jepa, config.ar)
         )
@@ -92,15 +96,22 @@ class Model(nn.Module):
 
         `trunk_gradient` scales what flows back from the JEPA head into the encoders; values are the same for any. Where `wanted_P` names
         places in the flattened [B * T], hidden states are of those alone."""
-        joint_BTJ, _, context_BTJ = self.look_ahead(ids_BT, images, trunk_gradient, cache, trace)
+        joint_BTJ, _, context_BTJ, candidates = self.look_ahead(ids_BT, images, trunk_gradient, cache, trace)
         first = cache.length if cache else 0
         next_BTJ = self.jepa.predict[0](context_BTJ)
-        hidden_BTA = self.ar(joint_BTJ, next_BTJ, self._rope("ar", first, ids_BT), cache.ar if cache else None, trace, wanted_P)
+        rope = self._rope("ar", first, ids_BT)
+        hidden_BTA = self.ar(joint_BTJ, next_BTJ, rope, cache.ar if cache else None, trace, wanted_P, candidates)
+        chosen = None
+        if self.config.aligned:
+            keys_BSP = self.ar.point_keys(joint_BTJ)
+            if cache:
+                keys_BSP = cache.keys_BSP = keys_BSP if cache.keys_BSP is None else torch.cat((cache.keys_BSP, keys_BSP), 1)
+            chosen = None if candidates is None else self.ar.chosen(hidden_BTA, candidates, keys_BSP, wanted_P)
         if trace is not None:
-            record(trace, "logits", self.logits(hidden_BTA))
+            record(trace, "logits", self.logits(hidden_BTA, chosen))
         if cache:
             cache.length += ids_BT.shape[1]
-        return Outputs(joint_BTJ, context_BTJ, hidden_BTA)
+        return Outputs(joint_BTJ, context_BTJ, hidden_BTA, chosen)
 
     def look_ahead(
         self,
@@ -111,12 +122,12 @@ class Model(nn.Module):
         trace: Trace = None,
     ) -> Ahead:
         """The encoders and the JEPA head alone, as in `forward`; what flows back through `vision_BNJ` is scaled as well."""
-        joint_BTJ, vision_BNJ = self.encode_both(ids_BT, images, cache, trace)
+        joint_BTJ, vision_BNJ, candidates = self.encode_both(ids_BT, images, cache, trace)
         seen = joint_BTJ if trunk_gradient == 1.0 else _ScaledGradient.apply(joint_BTJ, trunk_gradient)
         if vision_BNJ is not None and trunk_gradient != 1.0:
             vision_BNJ = _ScaledGradient.apply(vision_BNJ, trunk_gradient)
         rope = self._rope("jepa", cache.length if cache else 0, ids_BT)
-        return Ahead(joint_BTJ, vision_BNJ, self.jepa(seen, rope, cache.jepa if cache else None, trace))
+        return Ahead(joint_BTJ, vision_BNJ, self.jepa(seen, rope, cache.jepa if cache else None, trace), candidates)
 
     def encode(self, ids_BT: Tensor, images: Sequence[Image] = (), cache: Cache | None = None, trace: Trace = None) -> Tensor:
         """Joint embeddings f [B, T, J] alone; `cache` is read and its encoder states grow, its length does not."""
@@ -124,18 +135,26 @@ class Model(nn.Module):
 
     def encode_both(self, ids_BT: Tensor, images: Sequence[Image] = (), cache: Cache | None = None, trace: Trace = None) -> Both:
         """Joint embeddings of text and of vision tokens; `cache` as in `encode`."""
-        x, place = self.embed(ids_BT, cache.place if cache else None)
+        whole_BT, first = ids_BT, 0
+        if cache and cache.ids_BT is not None:
+            whole_BT, first = torch.cat((cache.ids_BT, ids_BT), 1), cache.ids_BT.shape[1]
         if cache:
-            cache.place = place
+            cache.ids_BT = whole_BT
+        x, candidates = self.embed(whole_BT, first)
         record(trace, "embed", x)
         rope = self._rope("language", cache.length if cache else 0, ids_BT)
         x = self.language(x, rope, cache.language if cache else None, trace)
         vision = self._encode_images(images, ids_BT.shape[0], trace) if images else None
-        return Both(*self.fusion(x, vision, cache.fusion if cache else None, trace))
+        return Both(*self.fusion(x, vision, cache.fusion if cache else None, trace), candidates)
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Hidden states [..., A] to logits [..., V]."""
-        return softcap(F.linear(hidden, self.head_weight), self.config.logit_softcap)
+    def logits(self, hidden: Tensor, chosen: Chosen | None = None) -> Tensor:
+        """Hidden states [..., A], and what is added for candidates [..., C], to logits [..., V]."""
+        logits = F.linear(hidden, self.head_weight)
+        if chosen is not None:
+            logits = logits.scatter_add(
+                -1, chosen.id_PC.view(*logits.shape[:-1], -1), chosen.score_PC.to(logits.dtype).view(*logits.shape[:-1], -1)
+            )
+        return softcap(logits, self.config.logit_softcap)
 
     @property
     def head_weight(self) -> Tensor:

@@ -60,6 +60,12 @@ cw_block_layout cw_block_layout_of(const cw_config *config, const cw_weights *w)
   at += rows_bytes(config->fusion.hidden, 0);
   layout.last = at;
   at += rows_bytes(config->ar.hidden, layout.last_quantised);
+  layout.scores = at;
+  if (config->aligned) at += rows_bytes(CW_CANDIDATES + 1, 0);
+  layout.point_q = at;
+  if (config->aligned) at += rows_bytes(CW_POINT, 0);
+  layout.point_k = at;
+  if (config->aligned) at += rows_bytes(CW_POINT, 0);
   layout.bytes = aligned(at);
   return layout;
 }

@@ -2,6 +2,7 @@
  * mapped file's: sharing and restoring states is setting pointers.
  *
  *     | header | language layers | JEPA layers | AR layers | text as vision reads it, each fusion layer | f [64, J] | rows for the head |
+ *     | scores of candidates and pointing, queries and keys of pointing: of an aligned model |
  *
  * A layer is a unit of cache.h for each head. Rows are float32, or int8 with their scales: [64, depth], [64, groups]. Parts begin at
  * multiples of 64 bytes. What a block holds beside its header may be anything: no number in it is used as an index or a size. */
@@ -25,6 +26,8 @@ typedef struct {
   size_t text, text_layer;                        /* rms(text, text_norm) of each fusion layer, [64, J] */
   size_t joint;                                   /* f [64, J] float32 */
   size_t last;                                    /* rms(AR output, ar.norm) [64, A] */
+  size_t scores;                                  /* of an aligned model: [64, CW_CANDIDATES + 1] float32 */
+  size_t point_q, point_k;                        /* [64, CW_POINT] float32 each */
   size_t bytes;
 } cw_block_layout;
 

@@ -56,6 +56,7 @@ cw_status cw_config_check(const cw_config *config, cw_fault *fault) {
       {"fusion.heads", config->fusion.heads, 1, 256},
       {"jepa.steps", config->jepa_steps, 1, 8},
       {"places", config->places, 0, 4096},
+      {"aligned", config->aligned, 0, config->places > 0}, /* which say what a line is */
   };
   CHECK_RANGES(ranges);
   if (!(config->norm_eps > 0 && config->norm_eps < 1)) return cw_fault_set(fault, CW_E_FORMAT, "configuration: norm_eps is not in (0, 1)");

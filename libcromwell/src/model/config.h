@@ -35,7 +35,8 @@ typedef struct {
   cw_stack_config jepa;
   uint32_t jepa_steps;
   cw_stack_config ar;
-  uint32_t places; /* rows for lines, for columns and for parts of a text; 0 = none */
+  uint16_t places;  /* rows for lines, for columns and for parts of a text; 0 = none */
+  uint16_t aligned; /* 0 or 1 */
 } cw_config;
 
 _Static_assert(sizeof(cw_config) == 160, "the configuration section is 160 bytes");

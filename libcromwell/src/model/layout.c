@@ -62,6 +62,7 @@ static void take_text(cw_session *s, cw_arena *arena) {
   const cw_block_layout *layout = &s->model->layout;
   uint32_t count = blocks_for(s->max_tokens);
   s->ids = cw_arena_take(arena, s->max_tokens, sizeof *s->ids);
+  cw_align_take(&s->alignment, config, s->max_tokens, arena);
   s->blocks = cw_arena_take(arena, count, sizeof *s->blocks);
   s->own = cw_arena_take(arena, count, layout->bytes);
   for (uint32_t i = 0; s->own != NULL && i < count; i++) s->blocks[i] = s->own + i * layout->bytes;
@@ -87,6 +88,7 @@ static void take_buffers(cw_session *s, uint32_t threads, cw_arena *arena) {
     dim = most(dim, head_dim(stacks[i]));
     group = most(group, stacks[i]->heads / stacks[i]->kv_heads);
   }
+  if (config->aligned) wide = most(wide, CW_POINT);
   if (s->max_vision > 0) dim = most(dim, config->vision.hidden / config->vision.heads);
   float **rows[] = {&s->buffers.x, &s->buffers.h, &s->buffers.q, &s->buffers.k, &s->buffers.v};
   for (int i = 0; i < 5; i++) *rows[i] = cw_arena_take(arena, CW_ROWS, wide * sizeof(float));

@@ -36,6 +36,46 @@ static cw_status map_file(const char *path, const uint8_t **bytes, size_t *size,
   return result;
 }
 
+/* The special tokens by which a model is aligned. */
+static cw_status find_align_ids(cw_model *model, cw_fault *fault) {
+  cw_align_ids *ids = &model->align_ids;
+  const struct {
+    const char *name;
+    int32_t *id;
+  } wanted[] = {{"<PAD>", &ids->none},        {"<EDIT>", &ids->edit},         {"</EDIT>", &ids->edit_close},
+                {"<INS>", &ids->instruction}, {"<EDIT_START>", &ids->answer}, {"<EDIT_END>", &ids->answer_end}};
+  for (size_t i = 0; model->config.aligned && i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+    *wanted[i].id = cw_tokenizer_special(model->tokenizer, wanted[i].name);
+    if (*wanted[i].id < 0) return cw_fault_set(fault, CW_E_FORMAT, "the model is aligned and its tokenizer has no %s", wanted[i].name);
+  }
+  return CW_OK;
+}
+
+static void take_forms(cw_model *model, cw_arena *arena) {
+  if (!model->config.aligned) return;
+  model->first_forms = cw_arena_take(arena, model->config.vocab_size, sizeof *model->first_forms);
+  model->next_forms = cw_arena_take(arena, model->config.vocab_size, sizeof *model->next_forms);
+}
+
+/* Lists of the tokens of each word. A word is named by a token; whatever the file holds, names stay in range. */
+static void find_forms(cw_model *model) {
+  uint32_t V = model->config.vocab_size;
+  const cw_weights *w = &model->weights;
+  int32_t *last = model->first_forms; /* of each word, by the token that names it; then, by each token */
+  for (uint32_t id = 0; id < V; id++) last[id] = -1;
+  for (uint32_t id = V; id-- > 0;) {
+    float name = w->words[id];
+    uint32_t word = name >= 0 && name < (float)V ? (uint32_t)name : id;
+    model->next_forms[id] = w->leads[id] > 0 ? last[word] : -1;
+    if (w->leads[id] > 0) last[word] = (int32_t)id;
+  }
+  for (uint32_t id = V; id-- > 0;) { /* from the last on: a word is named by its first token */
+    float name = w->words[id];
+    uint32_t word = name >= 0 && name < (float)V ? (uint32_t)name : id;
+    last[id] = w->leads[id] > 0 ? last[word] : -1;
+  }
+}
+
 static cw_status read_model(cw_model *model, cw_fault *fault) {
   cw_pack *pack = &model->pack;
   CW_TRY(cw_pack_read(model->bytes, model->size, pack, fault));
@@ -43,16 +83,19 @@ static cw_status read_model(cw_model *model, cw_fault *fault) {
   model->fingerprint = pack->fingerprint;
   cw_arena measured = {0};
   cw_weights_take(&model->weights, &model->config, &measured);
+  take_forms(model, &measured);
   CW_TRY(cw_arena_open(&measured, &model->arena));
   cw_weights_take(&model->weights, &model->config, &model->arena);
+  take_forms(model, &model->arena);
   CW_TRY(cw_pack_tensors(model->bytes, model->size, pack, &model->weights, &model->parameters, fault));
+  if (model->config.aligned) find_forms(model);
   model->layout = cw_block_layout_of(&model->config, &model->weights);
   CW_TRY(cw_tokenizer_open_incomplete(pack->tokenizer, pack->tokenizer_size, &model->tokenizer, fault));
   int32_t tokens = cw_tokenizer_size(model->tokenizer);
   if ((uint32_t)tokens != model->config.vocab_size)
     return cw_fault_set(fault, CW_E_FORMAT, "the tokenizer has %d tokens, the configuration %u", tokens, model->config.vocab_size);
   model->image_token = cw_tokenizer_special(model->tokenizer, "<IMAGE>");
-  return CW_OK;
+  return find_align_ids(model, fault);
 }
 
 cw_status cw_model_open(const char *path, cw_model **out, cw_fault *fault) {

@@ -15,6 +15,9 @@ struct cw_model {
   cw_block_layout layout; /* of a session's blocks */
   cw_tokenizer *tokenizer;
   int32_t image_token; /* id of <IMAGE>, -1 when the tokenizer has none */
+  cw_align_ids align_ids; /* this and the next two of an aligned model */
+  int32_t *first_forms;   /* [V] a token of the same word, from which next_forms leads to all of them; -1 for none */
+  int32_t *next_forms;
   uint64_t fingerprint, parameters;
 };
 

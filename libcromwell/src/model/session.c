@@ -74,6 +74,7 @@ _Static_assert((int)CW_PASS_MOST <= (int)CW_ROWS, "the buffers take a pass of se
 
 static void take_ids(cw_session *s, const int32_t *ids, size_t count) {
   memcpy(s->ids + s->length, ids, count * sizeof *ids);
+  cw_align_forget(&s->alignment, s->length);
   cw_session_write(s, s->length, s->length + (uint32_t)count);
 }
 

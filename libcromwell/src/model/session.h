@@ -53,6 +53,7 @@ struct cw_session {
 
   uint32_t length; /* tokens fed */
   int32_t *ids;    /* [max_tokens] */
+  cw_alignment alignment;
   uint8_t **blocks;               /* [ceil(max_tokens / 64)]: the blocks in use */
   uint8_t *own;                   /* as many blocks of the session's own; one that is shared gets a copy here when it is written */
   cw_cache *language, *jepa, *ar; /* [layers] each, over the blocks */

@@ -38,6 +38,7 @@ cw_status cw_session_attach(cw_session *s, const int32_t *ids, const void *block
       memcmp(header->ids, ids, sizeof header->ids) != 0)
     return CW_E_FORMAT;
   memcpy(s->ids + s->length, ids, sizeof header->ids);
+  cw_align_forget(&s->alignment, s->length);
   s->blocks[s->length / CW_BLOCK] = (uint8_t *)block; /* never written: cw_session_write makes a copy first */
   s->length += CW_BLOCK;
   return CW_OK;
@@ -61,6 +62,7 @@ cw_status cw_session_copy(cw_session *s, const cw_session *from, uint32_t length
     s->blocks[index] = own_block(s, index);
   }
   memcpy(s->ids + same, from->ids + same, (length - same) * sizeof *s->ids);
+  cw_align_forget(&s->alignment, same);
   s->length = length;
   return CW_OK;
 }
@@ -71,6 +73,7 @@ cw_status cw_session_share(cw_session *s, const cw_session *from, uint32_t count
   if (count > s->max_tokens) return CW_E_CAPACITY;
   for (uint32_t i = 0; i * CW_BLOCK < count; i++) s->blocks[i] = from->blocks[i];
   memcpy(s->ids, from->ids, count * sizeof *s->ids);
+  cw_align_forget(&s->alignment, 0);
   s->length = count;
   if (from->image_count > 0 && from->images[0].position < count) {
     s->images = from->images;

@@ -56,11 +56,17 @@ static void token_row(const cw_session *session, uint32_t t, float *e) {
   cw_matrix_row(&w->embed, (uint32_t)session->ids[t], e);
   if (places == 0) return;
   spot at = find_spot(w->breaks, places - 1, session->ids, t);
+  const cw_aligned *known = session->alignment.tokens;
+  if (known != NULL && known[t].place >= 0) { /* a token of an answer stands where the region's token before the next one does */
+    uint32_t part_of_answer = at.part;
+    at = find_spot(w->breaks, places - 1, session->ids, (uint32_t)known[t].place - 1);
+    at.part = part_of_answer;
+  }
   const float *line = w->line + (size_t)at.line * D, *column = w->column + (size_t)at.column * D, *part = w->part + (size_t)at.part * D;
   for (uint32_t i = 0; i < D; i++) e[i] += line[i] + column[i] + part[i];
 }
 
-/* x[t] = e[t] + shift * e[t-1] */
+/* x[t] = e[t] + shift * e[t-1] + mention */
 static void embed_row(const void *context, uint32_t row) {
   const embed_job *job = context;
   const place *at = &job->t->places[row];
@@ -68,10 +74,42 @@ static void embed_row(const void *context, uint32_t row) {
   uint32_t D = job->t->host->model->weights.embed.depth;
   float *x = job->x + (size_t)row * D;
   token_row(at->session, at->position, x);
-  if (shift == NULL || at->position == 0) return;
-  float before[8192]; /* the largest hidden size of a configuration */
-  token_row(at->session, at->position - 1, before);
-  for (uint32_t i = 0; i < D; i++) x[i] += shift[i] * before[i];
+  if (shift != NULL && at->position > 0) {
+    float before[8192]; /* the largest hidden size of a configuration */
+    token_row(at->session, at->position - 1, before);
+    for (uint32_t i = 0; i < D; i++) x[i] += shift[i] * before[i];
+  }
+  const cw_aligned *known = at->session->alignment.tokens;
+  if (known == NULL || known[at->position].mention < 0) return;
+  const float *mention = at->session->model->weights.mention + (size_t)known[at->position].mention * D;
+  for (uint32_t i = 0; i < D; i++) x[i] += mention[i];
+}
+
+static const cw_aligned *aligned_at(const text_rows *t, uint32_t row) {
+  const place *at = &t->places[row];
+  return &at->session->alignment.tokens[at->position];
+}
+
+static int has_answer(const text_rows *t) {
+  if (!t->host->model->config.aligned) return 0;
+  for (uint32_t row = 0; row < t->rows; row++)
+    if (aligned_at(t, row)->place >= 0) return 1;
+  return 0;
+}
+
+/* buffers.x += rows of candidate `number` times the matrix; zero outside answers. */
+static void add_candidate(const text_rows *t, uint32_t number, const cw_matrix *matrix) {
+  const cw_weights *w = &t->host->model->weights;
+  uint32_t D = w->embed.depth;
+  float *h = t->host->buffers.h;
+  for (uint32_t row = 0; row < t->rows; row++) {
+    const cw_aligned *at = aligned_at(t, row);
+    if (at->place >= 0)
+      cw_matrix_row(&w->embed, (uint32_t)at->candidates[number], h + (size_t)row * D);
+    else
+      memset(h + (size_t)row * D, 0, D * sizeof(float));
+  }
+  cw_matmul(&t->host->run, t->rows, h, matrix, t->host->buffers.x, 1);
 }
 
 /* One layer of a stack, and where sessions keep its states. */
@@ -198,6 +236,48 @@ static void keep_last_row(const void *context, uint32_t row) {
   }
 }
 
+/* Row of floats of a token's block. */
+static float *kept_row(const place *at, size_t offset, uint32_t size) {
+  return cw_block_floats(at->session->blocks[at->position / CW_BLOCK], offset) + (size_t)(at->position % CW_BLOCK) * size;
+}
+
+static int is_mentioning(const text_rows *t, uint32_t row) {
+  const cw_aligned *at = aligned_at(t, row);
+  return at->mention >= 0 && at->mention < CW_MENTION_RUNS;
+}
+
+/* Keeps by what answers may point at the instruction's tokens among the rows; f is in its buffer. */
+static void keep_point_keys(const text_rows *t) {
+  const cw_model *model = t->host->model;
+  const cw_buffers *b = &t->host->buffers;
+  uint32_t found = 0;
+  for (uint32_t row = 0; model->config.aligned && row < t->rows; row++) found += is_mentioning(t, row) != 0;
+  if (found == 0) return;
+  cw_matmul(&t->host->run, t->rows, b->f, &model->weights.point_k, b->k, 0);
+  cw_rms_rows(&t->host->run, t->rows, b->k, NULL, model->config.norm_eps, CW_POINT, b->k);
+  for (uint32_t row = 0; row < t->rows; row++)
+    if (is_mentioning(t, row))
+      memcpy(kept_row(&t->places[row], model->layout.point_k, CW_POINT), b->k + (size_t)row * CW_POINT, CW_POINT * sizeof(float));
+}
+
+/* Keeps what the rows of answers say of their candidates; rms(AR output) is in buffers.h. */
+static void keep_scores(const text_rows *t) {
+  const cw_model *model = t->host->model;
+  const cw_buffers *b = &t->host->buffers;
+  enum { SCORES = CW_CANDIDATES + 1 };
+  cw_matmul(&t->host->run, t->rows, b->h, &model->weights.choose, b->k, 0);
+  cw_matmul(&t->host->run, t->rows, b->h, &model->weights.point_q, b->q, 0);
+  cw_rms_rows(&t->host->run, t->rows, b->q, NULL, model->config.norm_eps, CW_POINT, b->q);
+  for (uint32_t row = 0; row < t->rows; row++) {
+    const cw_aligned *at = aligned_at(t, row);
+    if (at->place < 0) continue;
+    const float *bias = model->weights.choose_bias + (size_t)at->mention * SCORES;
+    float *scores = kept_row(&t->places[row], model->layout.scores, SCORES);
+    for (uint32_t c = 0; c < SCORES; c++) scores[c] = b->k[(size_t)row * SCORES + c] + bias[c];
+    memcpy(kept_row(&t->places[row], model->layout.point_q, CW_POINT), b->q + (size_t)row * CW_POINT, CW_POINT * sizeof(float));
+  }
+}
+
 static void text_path(const text_rows *t) {
   cw_session *host = t->host;
   const cw_model *model = host->model;
@@ -207,7 +287,9 @@ static void text_path(const text_rows *t) {
   const cw_buffers *b = &host->buffers;
   uint32_t rows = t->rows, D = config->language.hidden, J = config->fusion.hidden, A = config->ar.hidden;
   embed_job embed = {.t = t, .x = b->x};
+  int answers = has_answer(t);
   cw_run_rows(run, rows, embed_row, &embed);
+  if (answers) add_candidate(t, 0, &w->aligned);
   cw_trace(run, "embed", -1, b->x, rows, D);
   text_blocks(t, "language.layers", &w->language, &config->language, &host->rope_language, offsetof(cw_session, language));
   cw_rms_rows(run, rows, b->x, w->language.norm, config->norm_eps, D, b->h);
@@ -221,19 +303,24 @@ static void text_path(const text_rows *t) {
   cw_rms_rows(run, rows, b->x, w->fusion_norm, config->norm_eps, J, b->f);
   cw_trace(run, "fusion.norm", -1, b->f, rows, J);
   keep_joint(t);
+  keep_point_keys(t);
 
   if (host->guidance) guide(t);
   cw_matmul(run, rows, host->guidance ? b->h : b->f, &w->in_proj, b->x, 0);
+  for (uint32_t c = 0; answers && c < CW_CANDIDATES; c++) add_candidate(t, c, &w->candidates[c]);
   cw_trace(run, "ar.in_proj", -1, b->x, rows, A);
   text_blocks(t, "ar.layers", &w->ar, &config->ar, &host->rope_ar, offsetof(cw_session, ar));
   cw_run_rows(run, rows, keep_last_row, t);
+  if (answers) keep_scores(t);
   cw_trace(run, "ar.norm", -1, b->h, rows, A);
 }
 
 void cw_text_forward(cw_session *host, const cw_feed *feeds, uint32_t count) {
   text_rows t = {.host = host, .feeds = feeds, .feed_count = count};
-  for (uint32_t i = 0; i < count; i++)
+  for (uint32_t i = 0; i < count; i++) {
+    cw_align_to(feeds[i].session, feeds[i].position + feeds[i].rows);
     for (uint32_t row = 0; row < feeds[i].rows; row++)
       t.places[t.rows++] = (place){.session = feeds[i].session, .position = feeds[i].position + row};
+  }
   text_path(&t);
 }

@@ -142,6 +142,12 @@ cw_status cw_weights_each(cw_weights *w, const cw_config *config, cw_tensor_fn v
     CW_TRY(table(&v, "embed.column", &w->column, 2, config->places, D, 1));
     CW_TRY(table(&v, "embed.part", &w->part, 2, config->places, D, 1));
   }
+  if (config->aligned) {
+    CW_TRY(vector(&v, "embed.words", &w->words, config->vocab_size));
+    CW_TRY(vector(&v, "embed.leads", &w->leads, config->vocab_size));
+    CW_TRY(table(&v, "embed.mention", &w->mention, 2, 3 * CW_MENTION_RUNS, D, 1));
+    CW_TRY(matrix(&v, "embed.aligned", &w->aligned, D, D));
+  }
   if (config->token_shift) CW_TRY(vector(&v, "embed.shift", &w->shift, D));
   CW_TRY(text_stack(&v, "language.layers", "language.norm", &w->language, &config->language, (int)config->qk_norm));
   CW_TRY(matrix(&v, "fusion.text_proj", &w->text_proj, J, D));
@@ -156,6 +162,15 @@ cw_status cw_weights_each(cw_weights *w, const cw_config *config, cw_tensor_fn v
   leave(&v);
   CW_TRY(vector(&v, "ar.guide_gate", &w->guide_gate, J));
   CW_TRY(matrix(&v, "ar.in_proj", &w->in_proj, A, J));
+  if (config->aligned) {
+    static const char *const names[CW_CANDIDATES] = {"ar.aligned.0", "ar.aligned.1", "ar.aligned.2", "ar.aligned.3"};
+    for (int c = 0; c < CW_CANDIDATES; c++) CW_TRY(matrix(&v, names[c], &w->candidates[c], A, D));
+    CW_TRY(matrix(&v, "ar.choose", &w->choose, CW_CANDIDATES + 1, A));
+    CW_TRY(table(&v, "ar.choose_bias", &w->choose_bias, 2, 3 * CW_MENTION_RUNS, CW_CANDIDATES + 1, 1));
+    CW_TRY(matrix(&v, "ar.point_q", &w->point_q, CW_POINT, A));
+    CW_TRY(matrix(&v, "ar.point_k", &w->point_k, CW_POINT, J));
+    CW_TRY(vector(&v, "ar.point_bias", &w->point_bias, CW_MENTION_RUNS));
+  }
   CW_TRY(text_stack(&v, "ar.layers", "ar.norm", &w->ar, &config->ar, (int)config->qk_norm));
   if (config->tie_embeddings)
     w->head = w->embed;

@@ -3,6 +3,7 @@
 #define CW_MODEL_WEIGHTS_H
 
 #include "arena.h"
+#include "model/align.h"
 #include "model/config.h"
 
 typedef enum { CW_FORMAT_F32, CW_FORMAT_Q8, CW_FORMAT_Q4 } cw_format;
@@ -56,6 +57,9 @@ typedef struct {
   cw_matrix embed;    /* [V, D] */
   const float *breaks;        /* [V] line feeds in a token, -1 for a special one; this and the next three only with places */
   const float *line, *column, *part; /* [places, D] each */
+  const float *words, *leads; /* [V] the word of a token, and how it begins; this and the next two only when aligned */
+  const float *mention;       /* [3 CW_MENTION_RUNS, D] */
+  cw_matrix aligned;          /* [D, D] */
   const float *shift;         /* [D], NULL without token_shift */
   cw_text_stack language, jepa, ar;
   cw_matrix text_proj, vision_proj; /* [J, D], [J, shuffle^2 P] */
@@ -64,6 +68,9 @@ typedef struct {
   cw_predictor *predict;    /* [steps] */
   const float *guide_gate;  /* [J] */
   cw_matrix in_proj, head;  /* [A, J], [V, A]: embed itself when tied */
+  cw_matrix candidates[CW_CANDIDATES];  /* [A, D] each; these and the rest of the head's only when aligned */
+  cw_matrix choose, point_q, point_k;   /* [CW_CANDIDATES + 1, A], [CW_POINT, A], [CW_POINT, J] */
+  const float *choose_bias, *point_bias; /* [3 CW_MENTION_RUNS, CW_CANDIDATES + 1], [CW_MENTION_RUNS] */
   cw_matrix stem;           /* [S, 48] */
   const float *stem_bias;   /* [S] */
   cw_cnn_block cnn[CW_CNN_BLOCKS];
