@@ -11,9 +11,13 @@
 
 enum { MAKER_SPECIALS = 19, MAKER_IMAGE = 13, MAKER_VOCAB = MAKER_SPECIALS + 256 };
 
+static const char *const MAKER_NAMES[MAKER_SPECIALS] = {
+    "<PAD>", NULL, NULL, NULL, "<EDIT>", "</EDIT>", "<EDIT_START>", "<EDIT_END>", "<INS>", [MAKER_IMAGE] = "<IMAGE>",
+};
+
 static const cw_config MAKER_CONFIG = {
     .vocab_size = MAKER_VOCAB, .max_positions = 300, .norm_eps = 1e-6f, .rope_base = 10000, .tie_embeddings = 1, .qk_norm = 1,
-    .token_shift = 1, .places = 6, .logit_softcap = 15,
+    .token_shift = 1, .places = 6, .aligned = 1, .logit_softcap = 15,
     .vision = {.stem_channels = 8, .cnn_channels = 12, .expansion = 2, .hidden = 16, .mlp = 32, .layers = 2, .heads = 2, .window = 16,
                .global_layers = 2, .shuffle = 4, .max_tiles = 2},
     .language = {.hidden = 64, .mlp = 160, .layers = 1, .heads = 2, .kv_heads = 1},
@@ -107,7 +111,7 @@ static cw_status maker_tensor(void *user, const cw_tensor *tensor) {
 static size_t maker_tokenizer(uint8_t out[512]) {
   memset(out, 0, 512);
   size_t at = 32;
-  for (int i = 0; i < MAKER_SPECIALS; i++) at += (size_t)sprintf((char *)out + at, i == MAKER_IMAGE ? "<IMAGE>" : "<S%d>", i) + 1;
+  for (int i = 0; i < MAKER_SPECIALS; i++) at += (size_t)sprintf((char *)out + at, MAKER_NAMES[i] != NULL ? MAKER_NAMES[i] : "<S%d>", i) + 1;
   uint32_t names = (uint32_t)((at - 32 + 7) / 8 * 8), header[4] = {1, MAKER_SPECIALS, 0, names};
   memcpy(out, "CWTOKEN\n", 8);
   memcpy(out + 8, header, sizeof header);

@@ -156,7 +156,7 @@ static void align_answer(cw_session *s, const parts *at, uint32_t t) {
                      fresh > 0 ? continuation(s, at, t, fresh) : s->model->align_ids.none},
       .instruction = at->instruction,
       .instruction_end = at->start,
-      .lead = fresh == 0 && place < at->region_end && leads[s->ids[place]] > 0 ? (uint32_t)leads[s->ids[place]] : 0,
+      .lead = fresh == 0 && place < at->region_end && leads[s->ids[place]] > 0 ? leads[s->ids[place]] : 0,
   };
 }
 
@@ -165,7 +165,7 @@ int32_t cw_align_form(const cw_session *s, const cw_aligned *at, uint32_t t) {
   int32_t id = s->ids[t];
   if (at->lead == 0 || !(model->weights.leads[id] > 0)) return id;
   int32_t form = model->first_forms[id];
-  while (form >= 0 && model->weights.leads[form] != (float)at->lead) form = model->next_forms[form];
+  while (form >= 0 && model->weights.leads[form] != at->lead) form = model->next_forms[form];
   return form < 0 ? id : form;
 }
 

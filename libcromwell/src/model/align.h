@@ -27,7 +27,7 @@ typedef struct {
   uint32_t fresh;                   /* tokens of the answer since one that was copied */
   int32_t candidates[CW_CANDIDATES]; /* ids; this and the rest of answers alone */
   uint32_t instruction, instruction_end; /* what may be pointed at */
-  uint32_t lead;                    /* how the region's next token begins, where what is pointed at takes its form; else 0 */
+  float lead;                       /* how the region's next token begins, where what is pointed at takes its form; else 0 */
 } cw_aligned;
 
 typedef struct {
