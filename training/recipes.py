@@ -1,7 +1,8 @@
 """Recipes by name: functions that give settings and stages (training/settings.py). Options of training.train change single values.
 
-Data is named by what it is: `plain` code and holes to fill in it, `wide` and `narrow` edits, edits between `releases`, `pictures`. A
-recipe's weights count for the names that a run gives; those that it does not give drop out."""
+Data is named by what it is: `plain` code and holes to fill in it, `wide` and `narrow` edits, `structural` ones (narrow, without the four
+simple kinds that are half of all), edits between `releases`, `pictures`. A recipe's weights count for the names that a run gives; those
+that it does not give drop out."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ def nano() -> Recipe:
     """`nano` on two CPU cores within hours: Muon at rates that keep the copying circuit which it starts from, narrow edits first, wide and
     real ones more and more. Plain code costs ten times the nats of an edit and is kept small."""
     settings = Settings(batch_tokens=2048, max_tokens=512, matrix_rate=0.012, other_rate=0.003, warmup_steps=30, decay_share=0.3)
-    data = {"plain": 0.01, "wide": (0.1, 0.3), "narrow": (0.8, 0.44), "releases": (0.06, 0.22), "pictures": 0.03}
+    edits = {"wide": (0.1, 0.25), "narrow": (0.7, 0.27), "structural": (0.1, 0.25), "releases": (0.06, 0.19)}
+    data = {"plain": 0.01, "pictures": 0.03} | edits
     return Recipe("nano", settings, (Stage("edits", 1.0, data=data),))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from random import Random
 
@@ -80,13 +80,13 @@ def edits_of(shard_folder: Path, tokenizer_path: Path) -> Iterator[tuple[prompt.
         yield prompt.Target(path, before, parts[1], parts[2]), parts[4], parts[5], shard.index["kinds"][kind]
 
 
-def narrow_shard(source: Path, tokenizer_path: Path, out: Path, seed: int) -> dict:
-    """Writes the narrow windows of a shard's edits as a new shard; returns its index."""
+def narrow_shard(source: Path, tokenizer_path: Path, out: Path, seed: int, without: Collection[str] = ()) -> dict:
+    """Writes the narrow windows of a shard's edits, but for those of kinds in `without`, as a new shard; returns its index."""
     chance, encode = Random(seed), tokenizer.load(tokenizer_path).encode
     writer = Writer(out, open_shard(source, verify=False).index["kinds"])
     for target, instruction, new_region, kind in edits_of(source, tokenizer_path):
         edit = narrow(target, new_region, chance, kind)
-        if edit is not None:
+        if edit is not None and kind not in without:
             ids = prompt.encode(prompt.edit_prompt(edit[0], instruction), encode)
             writer.add(ids + prompt.encode(prompt.answer(edit[1]), encode), len(ids), kind)
     return writer.close(seed=seed, source=str(open_shard(source, verify=False).index["sha256"]["tokens.npy"]))
@@ -111,6 +111,7 @@ def narrow_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="SHARD|FILE.jsonl")
     parser.add_argument("--tokenizer", type=Path, metavar="FILE", help="for a shard: tokenizer.bin or the folder that holds it")
     parser.add_argument("--out", type=Path, required=True, metavar="SHARD|FILE.jsonl")
+    parser.add_argument("--without", action="append", default=[], metavar="KIND", help="of a shard: leave this kind out; may be repeated")
     parser.add_argument("--seed", type=int, default=1, metavar="S")
 
 
@@ -118,7 +119,9 @@ def narrow_command(arguments: argparse.Namespace) -> None:
     if arguments.source.is_dir():
         if arguments.tokenizer is None:
             raise DataError(f"{arguments.source}: a shard needs --tokenizer")
-        index = narrow_shard(arguments.source, arguments.tokenizer, arguments.out, arguments.seed)
+        if unknown := sorted(set(arguments.without) - set(open_shard(arguments.source, verify=False).index["kinds"])):
+            raise DataError(f"{arguments.source}: has no kind {unknown[0]}: see `kinds` in its index.json")
+        index = narrow_shard(arguments.source, arguments.tokenizer, arguments.out, arguments.seed, arguments.without)
         print(f"{arguments.out}: {index['documents']} documents, {index['tokens']} tokens")
     else:
         print(f"{arguments.out}: {narrow_lines(arguments.source, arguments.out, arguments.seed)} edits")
