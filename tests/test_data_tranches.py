@@ -1,4 +1,4 @@
-"""From listed files to shards: plain documents, merging, cursors, and tranches that arrive whole or are refused."""
+"""From listed files to shards: plain documents, merging, and tranches that arrive whole or are refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from training import tokenizer
 from training.data import __main__ as command
 from training.data import (
     build,
-    cursor,
     fetch,
     pipeline_documents,
     pipeline_files,
@@ -171,36 +170,6 @@ def test_merging_keeps_every_document(place, shard, tmp_path):
     expected = [(part.ids(i).tolist(), part.index["kinds"][part.kinds[i]]) for part in parts for i in range(len(part.docs))]
     assert [(both.ids(i).tolist(), both.index["kinds"][both.kinds[i]]) for i in range(len(both.docs))] == expected
     assert both.index["counts"]["plain"] == sum(part.index["counts"]["plain"] for part in parts)
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 17, 256, 1000])
-def test_an_order_is_a_permutation(count):
-    orders = [cursor.order(count, 1, epoch, np.arange(count)).tolist() for epoch in range(3)]
-    assert all(sorted(one) == list(range(count)) for one in orders)
-    assert count < 17 or (orders[0] != orders[1] and orders[0] != sorted(orders[0]))
-    assert cursor.order(count, 1, 1, np.array([count - 1])).tolist() == orders[1][-1:]
-
-
-def test_reading_goes_on_from_a_cursor(place, shard, tmp_path):
-    def taken(stream: cursor.Stream, count: int) -> list[int]:
-        return [number for _, number in stream.take(count)]
-
-    count = len(shards.open_shard(shard).docs)
-    whole = taken(cursor.Stream([shard], cursor.Cursor(3)), 2 * count + 5)
-    assert sorted(whole[:count]) == sorted(whole[count : 2 * count]) == list(range(count)) and whole[:count] != whole[count : 2 * count]
-    stream = cursor.Stream([shard], cursor.Cursor(3))
-    first = taken(stream, count + 7)
-    stream.save(tmp_path / "cursor.json")
-    assert first + taken(cursor.resume([shard], tmp_path / "cursor.json"), count - 2) == whole
-    two = cursor.Stream([shard, shard], cursor.Cursor(3))
-    assert sorted(taken(two, 2 * count)) == sorted(list(range(count)) * 2)
-    with pytest.raises(fetch.DataError, match="other shards"):
-        cursor.resume([shard, shard], tmp_path / "cursor.json")
-    (tmp_path / "cursor.json").write_text('{"seed": 1}')
-    with pytest.raises(fetch.DataError, match="not a cursor"):
-        cursor.resume([shard], tmp_path / "cursor.json")
-    with pytest.raises(fetch.DataError, match="belongs to other data"):
-        cursor.Stream([shard], cursor.Cursor(3, 0, count))
 
 
 @pytest.fixture(scope="module")

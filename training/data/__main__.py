@@ -3,14 +3,11 @@
     python -m training.data                     lists them
     python -m training.data COMMAND --help
 
-Command C-D lives in the module that the table names, as `c_d_arguments(parser)`, which declares its options, and `c_d_command(arguments)`,
-which runs it and may raise DataError, OSError or ValueError: one line on stderr, exit code 2. Only that module is imported."""
+How a command is written: training/commands.py."""
 
 from __future__ import annotations
 
-import argparse
-import importlib
-import sys
+from training import commands
 
 from .fetch import DataError
 
@@ -36,32 +33,9 @@ COMMANDS = {  # name: (module of this package, what it does)
 
 
 def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
-    listing = "\n".join(f"  {name:<18}{about}" for name, (_, about) in COMMANDS.items())
-    top = argparse.ArgumentParser(
-        prog="training.data",
-        description="Fetches, describes and makes training data (docs/data.md).",
-        epilog="commands:\n" + listing,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    top.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below; COMMAND --help tells its options")
-    if not argv:
-        top.print_help()
-        return 2
-    name = top.parse_args(argv[:1]).command
-    module_name, about = COMMANDS[name]
-    module = importlib.import_module(f"{__package__}.{module_name}")
-    function = name.replace("-", "_")
-    parser = argparse.ArgumentParser(prog=f"training.data {name}", description=about[0].upper() + about[1:] + ".")
-    getattr(module, function + "_arguments")(parser)
-    arguments = parser.parse_args(argv[1:])
-    try:
-        getattr(module, function + "_command")(arguments)
-    except (DataError, OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    about = "Fetches, describes and makes training data (docs/data.md)."
+    return commands.run(commands.Table("training.data", about, COMMANDS, (DataError, OSError, ValueError)), argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.leave(main())
