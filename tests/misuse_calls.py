@@ -624,13 +624,20 @@ def pictures() -> None:
 
 
 def differences() -> None:
-    refused("cw_diff_open", "cw_diff", "no old text", NULL, 1, b"a", 1)
-    refused("cw_diff_open", "cw_diff", "no new text", b"a", 1, NULL, 1)
+    refused("cw_diff_open", "cw_diff", "no old text", NULL, 1, b"a", 1, lib.CW_DIFF_HISTOGRAM)
+    refused("cw_diff_open", "cw_diff", "no new text", b"a", 1, NULL, 1, lib.CW_DIFF_HISTOGRAM)
+    refused("cw_diff_open", "cw_diff", "no such algorithm", b"a", 1, b"a", 1, 4)
     value("cw_diff_close", NULL)
+    text, size = ffi.new("uint8_t **"), ffi.new("size_t *")
     for old, new, count in ((b"", b"", 0), (b"\0", b"", 1), (b"\n" * 5000, b"\r" * 5000, 1), (b"a", b"a\n", 1)):
-        diff, changes = opened("cw_diff_open", "cw_diff", old or NULL, len(old), new or NULL, len(new)), ffi.new("cw_diff_change **")
+        diff = opened("cw_diff_open", "cw_diff", old or NULL, len(old), new or NULL, len(new), lib.CW_DIFF_MYERS)
+        changes = ffi.new("cw_diff_change **")
         if value("cw_diff_changes", diff, changes) != count:
             wrong.append(f"cw_diff_changes: {old[:3]!r} to {new[:3]!r} is not {count} changes")
+        call("cw_diff_text", "no text", diff, 3, NULL, size)
+        call("cw_diff_text", "no size", diff, 3, text, NULL)
+        if value("cw_diff_text", diff, HUGE, text, size) != OK or (size[0] > 0) != (count > 0):
+            wrong.append(f"cw_diff_text: {old[:3]!r} to {new[:3]!r} gives {size[0]} bytes")
         value("cw_diff_close", diff)
 
 

@@ -605,12 +605,33 @@ def image_tiles(rgb: bytes, width: int, height: int, rows: int, cols: int, scale
 # ---- Diff -------------------------------------------------------------------------------------------------------------------
 
 
-def diff_lines(old: bytes, new: bytes) -> list[tuple[int, int, int, int]]:
-    """Changed line ranges in order: (old first, old count, new first, new count), lines from 0."""
-    fault, out, changes = ffi.new("cw_fault *"), ffi.new("cw_diff **"), ffi.new("cw_diff_change **")
-    _check(lib.cw_diff_open(ffi.from_buffer("uint8_t[]", old), len(old), ffi.from_buffer("uint8_t[]", new), len(new), out, fault), fault)
-    try:
-        count = lib.cw_diff_changes(out[0], changes)
+DIFF_ALGORITHMS = {"histogram": lib.CW_DIFF_HISTOGRAM, "patience": lib.CW_DIFF_PATIENCE, "myers": lib.CW_DIFF_MYERS,
+                   "minimal": lib.CW_DIFF_MINIMAL}
+
+
+class Diff(_Handle):
+    """The line differences of two byte strings, found by one of DIFF_ALGORITHMS."""
+
+    def __init__(self, old: bytes, new: bytes, algorithm: str = "histogram"):
+        fault, out = ffi.new("cw_fault *"), ffi.new("cw_diff **")
+        self._texts = ffi.from_buffer("uint8_t[]", old), ffi.from_buffer("uint8_t[]", new)  # kept: the diff points into them
+        _check(lib.cw_diff_open(self._texts[0], len(old), self._texts[1], len(new), DIFF_ALGORITHMS[algorithm], out, fault), fault)
+        super().__init__(out[0], lib.cw_diff_close)
+
+    def changes(self) -> list[tuple[int, int, int, int]]:
+        """Changed line ranges in order: (old first, old count, new first, new count), lines from 0."""
+        changes = ffi.new("cw_diff_change **")
+        count = lib.cw_diff_changes(self._open(), changes)
         return [(change.old_first, change.old_count, change.new_first, change.new_count) for change in changes[0][0:count]]
-    finally:
-        lib.cw_diff_close(out[0])
+
+    def text(self, context: int) -> bytes:
+        """The hunks of a unified diff with `context` lines around changes; git's heading after the second @@."""
+        text, size = ffi.new("uint8_t **"), ffi.new("size_t *")
+        _check(lib.cw_diff_text(self._open(), _unsigned(context), text, size))
+        return bytes(ffi.buffer(text[0], size[0]))
+
+
+def diff_lines(old: bytes, new: bytes, algorithm: str = "histogram") -> list[tuple[int, int, int, int]]:
+    """Changed line ranges in order: (old first, old count, new first, new count), lines from 0."""
+    with Diff(old, new, algorithm) as diff:
+        return diff.changes()

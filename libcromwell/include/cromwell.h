@@ -262,11 +262,21 @@ typedef struct {
   uint32_t old_first, old_count, new_first, new_count; /* lines, from 0: old lines replaced by new lines */
 } cw_diff_change;
 
-/* Line differences of two byte strings (lines end after \n; the last may lack it): maximal changed ranges in order. */
-CW_API cw_status cw_diff_open(const uint8_t *old_text, size_t old_size, const uint8_t *new_text, size_t new_size, cw_diff **out,
-                              cw_fault *fault);
+typedef enum {
+  CW_DIFF_HISTOGRAM, /* around the longest runs of rare lines, as git diff --histogram */
+  CW_DIFF_PATIENCE,  /* around lines that both texts have once */
+  CW_DIFF_MYERS,     /* a shortest script, unless that takes too long */
+  CW_DIFF_MINIMAL    /* a shortest script, however long it takes: quadratic for texts without much in common */
+} cw_diff_algorithm;
+
+/* Line differences of two byte strings (lines end after \n; the last may lack it): maximal changed ranges in order. The texts must
+ * stay until the diff is closed. All but CW_DIFF_MINIMAL take time in proportion to the lines and at worst to lines^1.5. */
+CW_API cw_status cw_diff_open(const uint8_t *old_text, size_t old_size, const uint8_t *new_text, size_t new_size,
+                              cw_diff_algorithm algorithm, cw_diff **out, cw_fault *fault);
 CW_API void cw_diff_close(cw_diff *diff);
 CW_API size_t cw_diff_changes(const cw_diff *diff, const cw_diff_change **changes);
+/* The hunks of a unified diff with `context` lines around changes; valid until the next call or until the diff is closed. */
+CW_API cw_status cw_diff_text(cw_diff *diff, uint32_t context, const uint8_t **text, size_t *size);
 
 /* cffi: end */
 

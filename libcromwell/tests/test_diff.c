@@ -1,4 +1,4 @@
-/* test_diff.c: changes are in order, do not touch, hold no equal ends, and rebuild the new text; no input is slow. */
+/* test_diff.c: for every algorithm, changes are in order, do not touch, and rebuild the new text; minimal is minimal; no input is slow. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,10 +36,10 @@ static size_t line_start(const uint8_t *text, size_t size, uint32_t line, size_t
 }
 
 /* Returns changed lines, both sides together. */
-static void check_diff(const char *name, const uint8_t *old_text, size_t old_size, const uint8_t *new_text, size_t new_size, uint64_t *changed) {
+static void check_diff(const char *name, cw_diff_algorithm algorithm, const uint8_t *old_text, size_t old_size, const uint8_t *new_text, size_t new_size, uint64_t *changed) {
   cw_diff *diff = NULL;
   cw_fault fault;
-  CHECK(cw_diff_open(old_text, old_size, new_text, new_size, &diff, &fault) == CW_OK, "%s: %s", name, fault.text);
+  CHECK(cw_diff_open(old_text, old_size, new_text, new_size, algorithm, &diff, &fault) == CW_OK, "%s: %s", name, fault.text);
   const cw_diff_change *changes;
   size_t count = cw_diff_changes(diff, &changes);
   uint8_t *built = malloc(old_size + new_size + 1);
@@ -97,7 +97,7 @@ static void test_shortest(void) {
     uint32_t letters = 1 + random_below(6);
     random_letters(a, n, letters), random_letters(b, m, letters);
     uint64_t changed = 0;
-    check_diff("letters", a, 2 * n, b, 2 * m, &changed);
+    check_diff("letters", CW_DIFF_MINIMAL, a, 2 * n, b, 2 * m, &changed);
     CHECK(changed == shortest(a, n, b, m), "round %d: %llu lines changed", round, (unsigned long long)changed);
   }
 }
@@ -110,40 +110,63 @@ static void test_bytes(void) {
     for (size_t i = 0; i < n; i++) a[i] = (uint8_t)alphabet[random_below(sizeof alphabet)];
     for (size_t i = 0; i < m; i++) b[i] = (uint8_t)alphabet[random_below(sizeof alphabet)];
     if (round % 2 && n > 8) memcpy(b, a, m = n), b[random_below((uint32_t)m)] = '\n';
-    check_diff("bytes", a, n, b, m, NULL);
+    check_diff("bytes", (cw_diff_algorithm)(round % 4), a, n, b, m, NULL);
   }
-  check_diff("empty", NULL, 0, NULL, 0, NULL);
-  check_diff("to empty", (const uint8_t *)"a", 1, NULL, 0, NULL);
-  check_diff("from empty", NULL, 0, (const uint8_t *)"\n", 1, NULL);
-  check_diff("newline lost", (const uint8_t *)"a\nb\n", 4, (const uint8_t *)"a\nb", 3, NULL);
+  check_diff("empty", CW_DIFF_HISTOGRAM, NULL, 0, NULL, 0, NULL);
+  check_diff("to empty", CW_DIFF_HISTOGRAM, (const uint8_t *)"a", 1, NULL, 0, NULL);
+  check_diff("from empty", CW_DIFF_HISTOGRAM, NULL, 0, (const uint8_t *)"\n", 1, NULL);
+  check_diff("newline lost", CW_DIFF_HISTOGRAM, (const uint8_t *)"a\nb\n", 4, (const uint8_t *)"a\nb", 3, NULL);
 }
 
-/* Large inputs that make a plain O(ND) search quadratic; seconds of CPU allowed for each, generous for sanitizers. */
-static void test_hostile(void) {
-  enum { LINES = 40000 };
-  uint8_t *a = malloc(2 * LINES + 8), *b = malloc(2 * LINES + 8);
-  for (uint32_t kind = 0; kind < 5; kind++) {
-    size_t n = LINES, m = LINES;
-    random_letters(a, n, 2), random_letters(b, m, kind == 0 ? 2 : 1);
-    if (kind == 1) random_letters(a, n, 1), m = LINES / 2;                           /* all equal, half as many */
-    if (kind == 2) for (size_t i = 0; i < n; i++) a[2 * i] = (uint8_t)('a' + i % 2), b[2 * i] = (uint8_t)('a' + i % 3); /* periods */
-    if (kind == 3) for (size_t i = 0; i < n; i++) a[2 * i] = (uint8_t)(i % 200 + 32), b[2 * (n - 1 - i)] = a[2 * i];   /* reversed */
-    if (kind == 4) random_letters(a, n, 20), random_letters(b, m, 20);
-    for (size_t i = 0; i < n; i++) a[2 * i + 1] = b[2 * i + 1] = '\n';
-    clock_t start = clock();
-    check_diff("hostile", a, 2 * n, b, 2 * m, NULL);
-    double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
-    printf("hostile %u: %.3f s\n", kind, seconds);
-    CHECK(seconds < 10, "kind %u took %.1f s", kind, seconds);
+/* Large inputs that make a plain search quadratic, in numbers i and j of the old and new text's line `at`. */
+enum { HOSTILE_LINES = 40000, HOSTILE_KINDS = 11 };
+
+static void hostile_line(uint32_t kind, uint32_t at, uint32_t *i, uint32_t *j) {
+  uint32_t root = 1;
+  while ((uint64_t)root * root < HOSTILE_LINES) root++;
+  switch (kind) {
+    case 0: *i = random_below(2), *j = random_below(2); break;
+    case 1: *i = random_below(20), *j = random_below(20); break;
+    case 2: *i = 0, *j = at % 2; break;                                         /* all equal, half of them */
+    case 3: *i = at % 2, *j = at % 3; break;                                    /* periods */
+    case 4: *i = at, *j = HOSTILE_LINES - 1 - at; break;                        /* reversed, all distinct */
+    case 5: *i = at, *j = at % 2 ? at + HOSTILE_LINES : at; break;              /* every other line replaced */
+    case 6: *i = at / 2, *j = at % 2 ? at + HOSTILE_LINES : at / 2; break;      /* the same with every line twice */
+    case 7: *i = at % 60 ? at % 60 : 100 + at, *j = at % 61 ? at % 61 : 100 + at; break;
+    case 8: *i = at, *j = at / root * root + root - 1 - at % root; break;       /* reversed in blocks */
+    case 9: *i = at, *j = (at % root) * root + at / root; break;                /* transposed */
+    default: *i = at / 63, *j = at % (HOSTILE_LINES / 63); break;               /* each line 63 times, grouped and not */
   }
-  free(a), free(b);
+}
+
+static void test_hostile(void) {
+  uint8_t *texts[2];
+  for (int side = 0; side < 2; side++) texts[side] = malloc(8 * HOSTILE_LINES);
+  for (uint32_t kind = 0; kind < HOSTILE_KINDS; kind++) {
+    size_t sizes[2] = {0, 0};
+    for (uint32_t at = 0; at < HOSTILE_LINES; at++) {
+      uint32_t numbers[2];
+      hostile_line(kind, at, &numbers[0], &numbers[1]);
+      for (int side = 0; side < 2; side++) sizes[side] += (size_t)sprintf((char *)texts[side] + sizes[side], "%x\n", numbers[side]);
+    }
+    for (uint32_t algorithm = CW_DIFF_HISTOGRAM; algorithm < CW_DIFF_MINIMAL; algorithm++) {
+      clock_t start = clock();
+      uint64_t changed = 0;
+      check_diff("hostile", (cw_diff_algorithm)algorithm, texts[0], sizes[0], texts[1], sizes[1], &changed);
+      double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+      printf("hostile %u, algorithm %u: %.3f s, %llu lines changed\n", kind, algorithm, seconds, (unsigned long long)changed);
+      CHECK(seconds < 10, "kind %u took %.1f s", kind, seconds); /* generous for sanitizers; quadratic work is 1.6e9 steps */
+    }
+  }
+  free(texts[0]), free(texts[1]);
 }
 
 static void test_arguments(void) {
   cw_diff *diff = NULL;
   cw_fault fault = {{0}};
-  CHECK(cw_diff_open(NULL, 1, NULL, 0, &diff, &fault) == CW_E_ARGUMENT && diff == NULL, "NULL text");
-  CHECK(cw_diff_open(NULL, 0, NULL, 0, NULL, &fault) == CW_E_ARGUMENT, "NULL out");
+  CHECK(cw_diff_open(NULL, 1, NULL, 0, CW_DIFF_MYERS, &diff, &fault) == CW_E_ARGUMENT && diff == NULL, "NULL text");
+  CHECK(cw_diff_open(NULL, 0, NULL, 0, CW_DIFF_MYERS, NULL, &fault) == CW_E_ARGUMENT, "NULL out");
+  CHECK(cw_diff_open(NULL, 0, NULL, 0, (cw_diff_algorithm)4, &diff, &fault) == CW_E_ARGUMENT && diff == NULL, "unknown algorithm");
   cw_diff_close(NULL);
 }
 

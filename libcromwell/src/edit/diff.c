@@ -1,25 +1,29 @@
-/* diff.c: the line differences of two texts: common ends off, lines as numbers, Myers on the rest, changes slid into place. */
+/* diff.c: the line differences of two texts: common ends off, lines as numbers, an algorithm on the rest, changes slid into place. */
 #include <stdlib.h>
 
+#include "edit/histogram.h"
 #include "edit/lines.h"
 #include "edit/myers.h"
+#include "edit/patience.h"
 #include "edit/slide.h"
+#include "edit/unified.h"
 #include "fault.h"
 
 struct cw_diff {
+  cw_lines old_lines, new_lines;
   size_t count;
-  cw_diff_change *changes; /* [count], in the same block */
+  cw_diff_change *changes; /* [count] */
+  uint8_t *text;           /* what cw_diff_text wrote last */
 };
 
 /* Counts (changes = NULL) or writes the maximal ranges marked in the flags of the lines after `head`. */
-static size_t collect(const uint8_t *old_changed, uint32_t old_count, const uint8_t *new_changed, uint32_t new_count, uint32_t head,
-                      cw_diff_change *changes) {
+static size_t collect(const cw_sequences *s, uint32_t head, cw_diff_change *changes) {
   size_t count = 0;
   uint32_t i = 0, j = 0;
-  while (i < old_count || j < new_count) {
+  while (i < s->old_count || j < s->new_count) {
     uint32_t old_first = i, new_first = j;
-    while (i < old_count && old_changed[i]) i++;
-    while (j < new_count && new_changed[j]) j++;
+    while (i < s->old_count && s->old_changed[i]) i++;
+    while (j < s->new_count && s->new_changed[j]) j++;
     if (i > old_first || j > new_first) {
       if (changes) changes[count] = (cw_diff_change){head + old_first, i - old_first, head + new_first, j - new_first};
       count++;
@@ -30,26 +34,39 @@ static size_t collect(const uint8_t *old_changed, uint32_t old_count, const uint
   return count;
 }
 
-static cw_status compare_lines(const cw_lines *old_lines, const cw_lines *new_lines, cw_diff **out) {
+static cw_status mark(const cw_sequences *s, cw_diff_algorithm algorithm) {
+  cw_myers myers;
+  cw_status status = cw_myers_open(s, algorithm == CW_DIFF_MINIMAL, &myers);
+  if (status == CW_OK) {
+    if (algorithm == CW_DIFF_HISTOGRAM)
+      status = cw_histogram_compare(s, &myers);
+    else if (algorithm == CW_DIFF_PATIENCE)
+      status = cw_patience_compare(s, &myers);
+    else
+      cw_myers_compare(&myers, (cw_box){0, s->old_count, 0, s->new_count});
+  }
+  cw_myers_close(&myers);
+  return status;
+}
+
+static cw_status compare_lines(cw_diff *diff, cw_diff_algorithm algorithm) {
   uint32_t head, tail;
-  cw_lines_common(old_lines, new_lines, &head, &tail);
-  uint32_t old_count = old_lines->count - head - tail, new_count = new_lines->count - head - tail;
-  size_t elements = (size_t)old_count + new_count;
+  cw_lines_common(&diff->old_lines, &diff->new_lines, &head, &tail);
+  cw_sequences s = {.old_count = diff->old_lines.count - head - tail, .new_count = diff->new_lines.count - head - tail};
+  size_t elements = (size_t)s.old_count + s.new_count;
   int32_t *ids = malloc(elements * sizeof *ids + 1);
   uint8_t *changed = calloc(elements + 1, 1);
   cw_status status = ids && changed ? CW_OK : CW_E_MEMORY;
-  uint32_t distinct = 0;
-  if (status == CW_OK) status = cw_lines_intern(old_lines, old_count, new_lines, new_count, head, ids, ids + old_count, &distinct);
+  s.old_ids = ids, s.new_ids = ids + s.old_count, s.old_changed = changed, s.new_changed = changed + s.old_count;
   if (status == CW_OK)
-    status = cw_myers_compare(ids, old_count, ids + old_count, new_count, distinct, changed, changed + old_count);
+    status = cw_lines_intern(&diff->old_lines, s.old_count, &diff->new_lines, s.new_count, head, ids, ids + s.old_count, &s.distinct);
+  if (status == CW_OK) status = mark(&s, algorithm);
   if (status == CW_OK) {
-    size_t count = collect(changed, old_count, changed + old_count, new_count, head, NULL);
-    cw_diff *diff = malloc(sizeof *diff + count * sizeof *diff->changes);
-    if (diff) {
-      diff->changes = (cw_diff_change *)(diff + 1);
-      collect(changed, old_count, changed + old_count, new_count, head, diff->changes);
-      diff->count = cw_changes_slide(old_lines, new_lines, diff->changes, count);
-      *out = diff;
+    size_t count = collect(&s, head, NULL);
+    diff->changes = malloc(count * sizeof *diff->changes + 1);
+    if (diff->changes) {
+      collect(&s, head, diff->changes);
+      diff->count = cw_changes_slide(&diff->old_lines, &diff->new_lines, diff->changes, count);
     } else {
       status = CW_E_MEMORY;
     }
@@ -59,22 +76,42 @@ static cw_status compare_lines(const cw_lines *old_lines, const cw_lines *new_li
   return status;
 }
 
-cw_status cw_diff_open(const uint8_t *old_text, size_t old_size, const uint8_t *new_text, size_t new_size, cw_diff **out, cw_fault *fault) {
+cw_status cw_diff_open(const uint8_t *old_text, size_t old_size, const uint8_t *new_text, size_t new_size, cw_diff_algorithm algorithm,
+                       cw_diff **out, cw_fault *fault) {
   if (!out || (!old_text && old_size) || (!new_text && new_size)) return cw_fault_set(fault, CW_E_ARGUMENT, "diff: a text is NULL");
-  cw_lines old_lines = {0}, new_lines = {0};
-  cw_status status = cw_lines_open(old_text, old_size, &old_lines);
-  if (status == CW_OK) status = cw_lines_open(new_text, new_size, &new_lines);
-  if (status == CW_OK) status = compare_lines(&old_lines, &new_lines, out);
-  cw_lines_close(&old_lines);
-  cw_lines_close(&new_lines);
+  if ((uint32_t)algorithm > CW_DIFF_MINIMAL) return cw_fault_set(fault, CW_E_ARGUMENT, "diff: there is no algorithm %d", (int)algorithm);
+  cw_diff *diff = calloc(1, sizeof *diff);
+  cw_status status = diff ? cw_lines_open(old_text, old_size, &diff->old_lines) : CW_E_MEMORY;
+  if (status == CW_OK) status = cw_lines_open(new_text, new_size, &diff->new_lines);
+  if (status == CW_OK) status = compare_lines(diff, algorithm);
+  if (status == CW_OK)
+    *out = diff;
+  else
+    cw_diff_close(diff);
   if (status == CW_E_CAPACITY) return cw_fault_set(fault, status, "diff: a text has more than %u lines", CW_LINES_MAX);
   if (status == CW_E_MEMORY) return cw_fault_set(fault, status, "diff: out of memory for texts of %zu and %zu bytes", old_size, new_size);
   return status;
 }
 
-void cw_diff_close(cw_diff *diff) { free(diff); }
+void cw_diff_close(cw_diff *diff) {
+  if (!diff) return;
+  cw_lines_close(&diff->old_lines);
+  cw_lines_close(&diff->new_lines);
+  free(diff->changes);
+  free(diff->text);
+  free(diff);
+}
 
 size_t cw_diff_changes(const cw_diff *diff, const cw_diff_change **changes) {
   *changes = diff->changes;
   return diff->count;
+}
+
+cw_status cw_diff_text(cw_diff *diff, uint32_t context, const uint8_t **text, size_t *size) {
+  if (!diff || !text || !size) return CW_E_ARGUMENT;
+  free(diff->text);
+  diff->text = NULL;
+  CW_TRY(cw_unified_write(&diff->old_lines, &diff->new_lines, diff->changes, diff->count, context, &diff->text, size));
+  *text = diff->text;
+  return CW_OK;
 }

@@ -103,9 +103,10 @@ static void compare(const search *s, box b) {
 }
 
 /* Keeps the elements that the other side has too; the others are changed whatever the script. Returns how many are kept. */
-static uint32_t keep_shared(const int32_t *ids, uint32_t count, const uint8_t *in_other, int32_t *kept, uint32_t *where, uint8_t *changed) {
+static uint32_t keep_shared(const int32_t *ids, uint32_t first, uint32_t end, const uint8_t *in_other, int32_t *kept, uint32_t *where,
+                            uint8_t *changed) {
   uint32_t size = 0;
-  for (uint32_t i = 0; i < count; i++) {
+  for (uint32_t i = first; i < end; i++) {
     if (in_other[ids[i]])
       kept[size] = ids[i], where[size++] = i;
     else
@@ -120,29 +121,36 @@ static int32_t square_root(uint32_t value) {
   return root;
 }
 
-cw_status cw_myers_compare(const int32_t *old_ids, uint32_t old_count, const int32_t *new_ids, uint32_t new_count, uint32_t distinct,
-                           uint8_t *old_changed, uint8_t *new_changed) {
+cw_status cw_myers_open(const cw_sequences *sequences, int minimal, cw_myers *out) {
   /* One block: kept ids and positions of both sides, then the two rows of diagonals, then two bytes an id. */
-  size_t elements = (size_t)old_count + new_count;
+  size_t old_count = sequences->old_count, new_count = sequences->new_count, elements = old_count + new_count;
   size_t diagonals = elements + 3;
-  int32_t *block = malloc((2 * elements + 2 * diagonals) * sizeof *block + 2 * (size_t)distinct + 1);
+  int32_t *block = malloc((2 * elements + 2 * diagonals) * sizeof *block + 2 * (size_t)sequences->distinct + 1);
+  *out = (cw_myers){.sequences = sequences, .minimal = minimal, .block = block};
   if (!block) return CW_E_MEMORY;
-  int32_t *old_kept = block, *new_kept = old_kept + old_count;
-  uint32_t *old_where = (uint32_t *)(new_kept + new_count), *new_where = old_where + old_count;
-  int32_t *rows = (int32_t *)(new_where + new_count);
-  uint8_t *in_old = (uint8_t *)(rows + 2 * diagonals), *in_new = in_old + distinct;
-  memset(in_old, 0, 2 * (size_t)distinct);
-  for (uint32_t i = 0; i < old_count; i++) in_old[old_ids[i]] = 1;
-  for (uint32_t i = 0; i < new_count; i++) in_new[new_ids[i]] = 1;
-  uint32_t old_size = keep_shared(old_ids, old_count, in_new, old_kept, old_where, old_changed);
-  uint32_t new_size = keep_shared(new_ids, new_count, in_old, new_kept, new_where, new_changed);
+  out->old_kept = block, out->new_kept = block + old_count;
+  out->old_where = (uint32_t *)(block + elements), out->new_where = out->old_where + old_count;
+  out->rows = block + 2 * elements;
+  out->in_old = (uint8_t *)(out->rows + 2 * diagonals), out->in_new = out->in_old + sequences->distinct;
+  memset(out->in_old, 0, 2 * (size_t)sequences->distinct);
+  return CW_OK;
+}
+
+void cw_myers_close(cw_myers *myers) { free(myers->block); }
+
+void cw_myers_compare(cw_myers *m, cw_box b) {
+  const cw_sequences *q = m->sequences;
+  for (uint32_t i = b.old_first; i < b.old_end; i++) m->in_old[q->old_ids[i]] = 1;
+  for (uint32_t i = b.new_first; i < b.new_end; i++) m->in_new[q->new_ids[i]] = 1;
+  uint32_t old_size = keep_shared(q->old_ids, b.old_first, b.old_end, m->in_new, m->old_kept, m->old_where, q->old_changed);
+  uint32_t new_size = keep_shared(q->new_ids, b.new_first, b.new_end, m->in_old, m->new_kept, m->new_where, q->new_changed);
+  for (uint32_t i = b.old_first; i < b.old_end; i++) m->in_old[q->old_ids[i]] = 0;
+  for (uint32_t i = b.new_first; i < b.new_end; i++) m->in_new[q->new_ids[i]] = 0;
 
   int32_t limit = square_root(old_size + new_size);
-  search s = {.old_ids = old_kept, .new_ids = new_kept, .old_where = old_where, .new_where = new_where,
-              .old_changed = old_changed, .new_changed = new_changed,
-              .forward = rows + new_size + 1, .backward = rows + diagonals + new_size + 1,
-              .cost_limit = limit > COST_LIMIT_MIN ? limit : COST_LIMIT_MIN};
+  search s = {.old_ids = m->old_kept, .new_ids = m->new_kept, .old_where = m->old_where, .new_where = m->new_where,
+              .old_changed = q->old_changed, .new_changed = q->new_changed,
+              .forward = m->rows + new_size + 1, .backward = m->rows + (old_size + new_size + 3) + new_size + 1,
+              .cost_limit = m->minimal ? INT32_MAX : limit > COST_LIMIT_MIN ? limit : COST_LIMIT_MIN};
   compare(&s, (box){0, (int32_t)old_size, 0, (int32_t)new_size});
-  free(block);
-  return CW_OK;
 }

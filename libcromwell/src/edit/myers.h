@@ -1,13 +1,25 @@
-/* myers.h: the differences of two integer sequences. */
+/* myers.h: the differences of two sequences by a shortest script. */
 #ifndef CW_EDIT_MYERS_H
 #define CW_EDIT_MYERS_H
 
-#include "cromwell.h"
+#include "edit/sequences.h"
 
-/* Sets old_changed[i] and new_changed[j] to 1 for the elements outside a common subsequence of old [old_count] and
- * new [new_count], and leaves the others alone. The subsequence is a longest one unless that would cost more than about
- * max(256, sqrt(old_count + new_count)) steps an element. Elements are 0..distinct-1. */
-cw_status cw_myers_compare(const int32_t *old_ids, uint32_t old_count, const int32_t *new_ids, uint32_t new_count, uint32_t distinct,
-                           uint8_t *old_changed, uint8_t *new_changed);
+typedef struct {
+  const cw_sequences *sequences;
+  int minimal;
+  int32_t *block; /* all of the below */
+  int32_t *old_kept, *new_kept;
+  uint32_t *old_where, *new_where;
+  int32_t *rows;
+  uint8_t *in_old, *in_new; /* [distinct], zero between calls */
+} cw_myers;
+
+/* Memory for comparing any box of the sequences; `minimal`: with no limit on the work. cw_myers_close may be called after a failure. */
+cw_status cw_myers_open(const cw_sequences *sequences, int minimal, cw_myers *out);
+void cw_myers_close(cw_myers *myers);
+
+/* Marks the elements of a box that lie outside a common subsequence of its sides. The subsequence is a longest one unless that
+ * would cost more than about max(256, sqrt(elements)) steps an element, or always with `minimal`. */
+void cw_myers_compare(cw_myers *myers, cw_box box);
 
 #endif
