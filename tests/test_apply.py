@@ -16,6 +16,8 @@ from cromwell.apply import cw_apply, match, parse, paths, plan, unified
 from cromwell.apply.blob import blob_hash
 from cromwell.apply.errors import PatchError, Refused
 from cromwell.apply.names import quote, quoted_prefix
+from cromwell.apply.patching import Rules
+from cromwell.apply.text import Text
 from cromwell.apply.tree import Tree
 from cromwell.apply.unified import Version
 from cromwell.contract import cli
@@ -63,14 +65,14 @@ def command(capsysbinary, *arguments) -> tuple[int, bytes, bytes]:
     return code, *capsysbinary.readouterr()
 
 
-def steps(root: Path, text: bytes, reverse: bool = False, ignore_hashes: bool = False) -> list[plan.Step]:
+def steps(root: Path, text: bytes, reverse: bool = False, **rules) -> list[plan.Step]:
     """The plan of a patch, on the files of `root`."""
     files = parse.parse(text, "patch")
     if reverse:
         files = [file.reversed() for file in reversed(files)]
     tree = Tree(str(root))
     try:
-        planned = plan.Plan(tree, ignore_hashes)
+        planned = plan.Plan(tree, Rules(**rules))
         planned.apply(files, paths.targets(files, None, lambda path: tree.read(path) is not None))
         return planned.steps()
     finally:
@@ -81,8 +83,8 @@ def patched(data: bytes, text: bytes, reverse: bool = False) -> bytes:
     """`data` with the one file part of `text` applied at its stated places, without files."""
     (file,) = parse.parse(text, "patch")
     file = file.reversed() if reverse else file
-    lines = match.Text(data)
-    return match.apply(lines, file.hunks, match.place(lines, file.hunks, True, False))
+    lines = Text(data)
+    return match.apply(lines, match.place(lines, file.hunks, True, False))
 
 
 # ---- Dialects ---------------------------------------------------------------------------------------------------------------

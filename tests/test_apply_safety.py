@@ -106,7 +106,7 @@ def feed(monkeypatch, text: bytes) -> None:
 def planned(base: Path, text: bytes) -> tuple[Tree, list[plan.Step]]:
     opened = Tree(str(base))
     files = parse.parse(text, "patch")
-    work = plan.Plan(opened, False)
+    work = plan.Plan(opened)
     work.apply(files, paths.targets(files, None, lambda path: opened.read(path) is not None))
     return opened, work.steps()
 

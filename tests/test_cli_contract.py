@@ -280,7 +280,7 @@ def test_commands_keep_the_conventions(name):
     for parameter in app.params:
         if isinstance(parameter, click.Option):
             assert parameter.help, parameter.name
-            assert any(re.fullmatch(r"--[a-z][a-z-]*", option) for option in parameter.opts), parameter.opts
+            assert any(re.fullmatch(r"--[a-z3][a-z-]*", option) for option in parameter.opts), parameter.opts
     result = command(name, "--help")
     assert result.returncode == 0 and result.stdout.startswith(b"Examples:\n") and name.encode() in result.stdout
     assert command(name, "--version").stdout.startswith(name.encode() + b" (cromwell) ")

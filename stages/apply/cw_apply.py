@@ -13,7 +13,8 @@ from cromwell.contract import cli
 from cromwell.contract.errors import CommandError
 
 if TYPE_CHECKING:
-    from cromwell.apply.plan import Report
+    from cromwell.apply.patching import HunkReport
+    from cromwell.apply.plan import Plan, Report
     from cromwell.apply.tree import Tree
 
 EXAMPLES = [
@@ -44,11 +45,20 @@ class Source(NamedTuple):
 @click.option("-n", "--candidate", type=click.IntRange(0), default=None, metavar="K",
               help="candidate K of an edit, from 0, instead of the best")
 @click.option("--ignore-hashes", is_flag=True, help="go by the lines around each change, even where the patch names another version")
+@click.option("-3", "--3way", "three_way", is_flag=True,
+              help="merge into a file that has changed, where a git repository has the version that the patch names")
+@click.option("--conflict-markers", "markers", is_flag=True, help="with --3way: write conflicts into the file, and exit 3")
+@click.option("--ignore-whitespace", "whitespace", is_flag=True, help="find the lines around each change though white space differs")
+@click.option("-F", "--fuzz", type=click.IntRange(0, 99), default=0, show_default=True, metavar="N",
+              help="outer context lines of each change that may be left out")
+@click.option("--reject", is_flag=True, help="apply what fits, write the rest to .rej files, and exit 3")
+@click.option("--include", multiple=True, metavar="GLOB", help="apply only to files that match; may be repeated")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="leave out files that match; may be repeated")
 @click.option("--json", "as_json", is_flag=True, help="print what was done as JSON")
 @click.option("--receipt", default=None, metavar="FILE", help="write a receipt artifact to FILE")
 @click.option("--recover", is_flag=True, help="only put back what an interrupted cw-apply left in DIR")
 def app(patch: str, root: str, dry_run: bool, reverse: bool, command: str | None, strip: int | None, candidate: int | None,
-        ignore_hashes: bool, as_json: bool, receipt: str | None, recover: bool) -> None:
+        as_json: bool, receipt: str | None, recover: bool, **matching: Any) -> None:
     """Applies an edit artifact, a diff artifact or a unified diff from anywhere (standard input by default) to the files in DIR.
 
     All files change, or none does; a run that is cut off is taken back by the next one. Where a diff names the versions of files
@@ -60,13 +70,16 @@ def app(patch: str, root: str, dry_run: bool, reverse: bool, command: str | None
         raise click.UsageError("--dry-run goes with none of --check, --receipt and --recover")
     if receipt == "-" and as_json:
         raise click.UsageError("--receipt - and --json would both go to standard output")
+    if matching["markers"] and not matching["three_way"]:
+        raise click.UsageError("--conflict-markers goes with --3way")
     source = None if recover else _source(patch, candidate)
     tree = Tree(root)
     try:
         _settle(tree, dry_run, recover)
         if source is None:
             return
-        reports, steps = _plan(tree, source, reverse, strip, ignore_hashes)
+        planned = _plan(tree, source, reverse, strip, matching)
+        reports, steps = planned.reports, planned.steps()
         if steps and not dry_run:
             from cromwell.apply import commit, journal
 
@@ -77,7 +90,8 @@ def app(patch: str, root: str, dry_run: bool, reverse: bool, command: str | None
         if as_json:
             _print_json(reports, dry_run)
         if receipt is not None:
-            _write_receipt(receipt, source, reports, {"reverse": reverse, "strip": strip, "ignore_hashes": ignore_hashes})
+            _write_receipt(receipt, source, reports, {"reverse": reverse, "strip": strip, **matching})
+        _complain(planned, dry_run)
     except Stopped as stopped:
         click.get_current_context().exit(128 + stopped.number)
     finally:
@@ -133,17 +147,22 @@ def _settle(tree: Tree, dry_run: bool, asked: bool) -> None:
         cli.message("nothing to recover")
 
 
-def _plan(tree: Tree, source: Source, reverse: bool, strip: int | None, ignore_hashes: bool) -> tuple[list[Report], list[Any]]:
-    from cromwell.apply import parse, paths, plan
+def _plan(tree: Tree, source: Source, reverse: bool, strip: int | None, matching: dict[str, Any]) -> Plan:
+    """The whole patch worked out in memory."""
+    from cromwell.apply import match, parse, patching, paths, plan
 
+    allowed = {name: matching[name] for name in ("ignore_hashes", "three_way", "markers", "reject")}
+    planned = plan.Plan(tree, patching.Rules(ladder=match.Ladder(matching["whitespace"], matching["fuzz"]), **allowed))
     if source.digest and not source.text:  # an edit or a diff without a difference
-        return [], []
+        return planned
     files = parse.parse(source.text, source.name)
     if reverse:
         files = [file.reversed() for file in reversed(files)]
-    planned = plan.Plan(tree, ignore_hashes)
-    planned.apply(files, paths.targets(files, strip, lambda path: tree.read(path) is not None))
-    return planned.reports, planned.steps()
+    include, exclude = ([os.fsencode(glob) for glob in matching[name]] for name in ("include", "exclude"))
+    targets = paths.targets(files, strip, lambda path: tree.read(path) is not None)
+    chosen = [(file, target) for file, target in zip(files, targets, strict=True) if paths.is_chosen(target, include, exclude)]
+    planned.apply([file for file, _target in chosen], [target for _file, target in chosen])
+    return planned
 
 
 def _checker(tree: Tree, command: str) -> Callable[[], None]:
@@ -181,10 +200,34 @@ def _tell(reports: list[Report], dry_run: bool) -> None:
     if not reports:
         cli.message("nothing to change")
     for report in reports:
-        moved = [f"hunk {number} at {offset:+d} lines" for number, offset in enumerate(report.offsets, 1) if offset]
-        note = f" ({', '.join(moved)})" if moved else ""
+        notes = [f"hunk {number} {note}" for number, hunk in enumerate(report.hunks, 1) if (note := _how(hunk))]
+        note = f" ({', '.join(notes)})" if notes else ""
         would = "would be " if dry_run and report.status != "already applied" else ""
         cli.message(f"{os.fsdecode(report.path)!r}"[1:-1] + f": {would}{report.status}{note}")
+
+
+def _how(hunk: HunkReport) -> str:
+    """What is worth telling about a hunk's place; nothing where it is the stated one."""
+    notes = [f"at {hunk.offset:+d} lines"] if hunk.offset else []
+    if hunk.level in ("merged", "conflict", "rejected"):
+        notes.insert(0, {"conflict": "in conflict"}.get(hunk.level, hunk.level))
+    if hunk.fuzz:
+        notes.append(f"without {hunk.fuzz} of its outer lines")
+    if hunk.whitespace:
+        notes.append("but for white space")
+    return " ".join(notes)
+
+
+def _complain(planned: Plan, dry_run: bool) -> None:
+    """CommandError (3) when hunks were set aside or conflict, though the rest is done."""
+    left = sum(len(hunks) for hunks in planned.rejected.values())
+    if left:
+        where = ", ".join(f"{os.fsdecode(path)!r}"[1:-1] + ".rej" for path in planned.rejected)
+        would = "would be" if dry_run else "was" if left == 1 else "were"
+        raise CommandError(f"{left} hunk{'s' * (left > 1)} {would} rejected: {where}", "put them in by hand; all the others fit", 3)
+    if planned.conflicts:
+        what = f"{planned.conflicts} conflict{'s' * (planned.conflicts > 1)} {'would be' if dry_run else 'were'} written into the files"
+        raise CommandError(what, "look for <<<<<<< and keep one side of each", 3)
 
 
 def _print_json(reports: list[Report], dry_run: bool) -> None:

@@ -8,6 +8,7 @@ or context diff are errors, never skipped.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from cromwell.apply.errors import PatchError, Refused
@@ -17,6 +18,7 @@ MAX_PATCH_BYTES = 256 << 20
 MAX_FILES = 100_000
 
 DEV_NULL = b"/dev/null"
+_OPPOSITE = bytes.maketrans(b"-+", b"+-")
 _HUNK = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")
 _INDEX = re.compile(rb"([0-9a-f]{4,64})\.\.([0-9a-f]{4,64})(?: ([0-7]{6}))?")
 _MODE = re.compile(rb"[0-7]{6}")
@@ -30,17 +32,30 @@ _BINARY_ERROR = "a binary file's difference", "apply the binary file by other me
 class Hunk:
     """Old lines to be replaced by new ones, both with their \\n (the last may lack it), context included.
 
-    Starts are line numbers from 1 as stated; `leading` and `trailing` count the context lines at either end."""
+    Starts are line numbers from 1 as stated; `marks` has a byte of " -+" for every line, in the patch's order; `leading` and `trailing`
+    count the context lines at either end."""
 
-    __slots__ = ("old_start", "new_start", "old", "new", "leading", "trailing", "patch_line")
+    __slots__ = ("old_start", "new_start", "old", "new", "marks", "leading", "trailing", "patch_line")
 
-    def __init__(self, old_start: int, new_start: int, old: list[bytes], new: list[bytes], leading: int, trailing: int, patch_line: int):
-        self.old_start, self.new_start, self.old, self.new = old_start, new_start, old, new
-        self.leading, self.trailing, self.patch_line = leading, trailing, patch_line
+    def __init__(self, old_start: int, new_start: int, old: list[bytes], new: list[bytes], marks: bytes, patch_line: int):
+        self.old_start, self.new_start, self.old, self.new, self.marks, self.patch_line = old_start, new_start, old, new, marks, patch_line
+        self.leading, self.trailing = len(marks) - len(marks.lstrip(b" ")), len(marks) - len(marks.rstrip(b" "))
 
     def reversed(self) -> Hunk:
         """The hunk that undoes this one."""
-        return Hunk(self.new_start, self.old_start, self.new, self.old, self.leading, self.trailing, self.patch_line)
+        return Hunk(self.new_start, self.old_start, self.new, self.old, self.marks.translate(_OPPOSITE), self.patch_line)
+
+    def shortened(self, before: int, after: int) -> Hunk:
+        """The hunk without its first `before` and last `after` lines, which must be context."""
+        old, new = self.old[before:len(self.old) - after], self.new[before:len(self.new) - after]
+        old_start = self.old_start + before - (not old)  # one without lines goes after the line it names
+        new_start = self.new_start + before - (not new)
+        return Hunk(old_start, new_start, old, new, self.marks[before:len(self.marks) - after], self.patch_line)
+
+    def with_lines(self, change: Callable[[bytes], bytes]) -> Hunk:
+        """The hunk with `change` made to every line."""
+        return Hunk(self.old_start, self.new_start, [change(line) for line in self.old], [change(line) for line in self.new], self.marks,
+                    self.patch_line)
 
 
 class FilePatch(NamedTuple):
@@ -307,8 +322,7 @@ class _Parser:
             raise self.error(head, "impossible line numbers in a hunk header")
         old: list[bytes] = []
         new: list[bytes] = []
-        leading = trailing = 0
-        changed = False
+        marks = bytearray()
         self.at += 1
         while old_left or new_left:
             if self.at >= len(self.lines):
@@ -320,26 +334,27 @@ class _Parser:
                 old.append(content)
                 new.append(content)
                 old_left, new_left = old_left - 1, new_left - 1
-                leading, trailing = leading + (not changed), trailing + 1
+                mark = b" "
             elif mark == b"-":
                 old.append(line[1:] + b"\n")
-                old_left, trailing, changed = old_left - 1, 0, True
+                old_left -= 1
             elif mark == b"+":
                 new.append(line[1:] + b"\n")
-                new_left, trailing, changed = new_left - 1, 0, True
+                new_left -= 1
             else:
                 raise self.error(self.at, "a hunk has fewer lines than its header says")
             if old_left < 0 or new_left < 0:
                 raise self.error(self.at, "a hunk's lines do not add up to its header")
+            marks += mark
             if self.at + 1 == len(self.lines) and self.unfinished:
                 raise self.error(self.at, "the patch ends within a line", "the patch was cut short; make it again")
             self.at += 1
             if self.lines[self.at:self.at + 1] and self.lines[self.at].startswith(b"\\ "):
                 self.unfinished_line(mark, old, new, old_left, new_left)
                 self.at += 1
-        if not changed:
+        if not marks.strip(b" "):
             raise self.error(head, "a hunk without a change")
-        return Hunk(old_start, new_start, old, new, leading, trailing, head + 1)
+        return Hunk(old_start, new_start, old, new, bytes(marks), head + 1)
 
     def unfinished_line(self, mark: bytes, old: list[bytes], new: list[bytes], old_left: int, new_left: int) -> None:
         """Takes the newline off the line that a `\\ No newline at end of file` follows."""

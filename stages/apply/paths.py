@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 
 from cromwell.apply.errors import PatchError, Refused
 from cromwell.apply.parse import DEV_NULL, FilePatch
@@ -28,6 +29,14 @@ def targets(files: Sequence[FilePatch], strip: int | None, exists: Callable[[byt
     if strip is None:
         strip = _prefix_parts(files)
     return [_target(file, strip, exists) for file in files]
+
+
+def is_chosen(target: Target, include: Sequence[bytes], exclude: Sequence[bytes]) -> bool:
+    """Whether a part is wanted, by its name after (or before, if it deletes): as for git, `*` in a pattern matches "/", too."""
+    name = target[0] if target[1] is None else target[1]
+    assert name is not None
+    return ((not include or any(fnmatchcase(name, pattern) for pattern in include))
+            and not any(fnmatchcase(name, pattern) for pattern in exclude))
 
 
 def _prefix_parts(files: Sequence[FilePatch]) -> int:

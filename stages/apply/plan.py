@@ -7,10 +7,12 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from cromwell.apply import match
-from cromwell.apply.blob import blob_hash, is_absent, is_blob
+from cromwell.apply import reject
+from cromwell.apply.bases import Bases
+from cromwell.apply.blob import blob_hash, is_blob
 from cromwell.apply.errors import PatchError, Refused
 from cromwell.apply.parse import FilePatch, Hunk
+from cromwell.apply.patching import REJECTED, STRICT, HunkReport, Outcome, Rules, names_version, patched, variants
 from cromwell.apply.paths import Target, show
 from cromwell.apply.tree import File, Tree
 
@@ -40,33 +42,34 @@ class Step(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What is done for one part of the patch. `offsets` are lines each hunk moved from where it was stated."""
+    """What is done for one part of the patch, and for each of its hunks."""
 
     path: bytes
-    status: str  # patched, created, deleted, renamed, copied, mode changed, already applied
+    status: str  # patched, created, deleted, renamed, copied, mode changed, already applied, rejected; some with conflicts
     old_blob: str | None
     new_blob: str | None
-    offsets: list[int]
+    hunks: list[HunkReport]
 
     def as_json(self) -> dict[str, Any]:
         """For receipts and --json."""
         return {"path": os.fsdecode(self.path), "status": self.status, "old_blob": self.old_blob, "new_blob": self.new_blob,
-                "offsets": self.offsets}
+                "offsets": [hunk.offset for hunk in self.hunks if hunk.offset is not None],
+                "hunks": [hunk._asdict() for hunk in self.hunks]}
 
 
 class Plan:
-    """Applies the parts of a patch one after another to a picture of the tree.
+    """Applies the parts of a patch one after another to a picture of the tree, as far as the rules allow."""
 
-    `ignore_hashes`: match by content, whatever index lines say."""
-
-    def __init__(self, tree: Tree, ignore_hashes: bool):
-        self.tree, self.ignore_hashes = tree, ignore_hashes
+    def __init__(self, tree: Tree, rules: Rules = STRICT):
+        self.tree, self.rules, self.bases = tree, rules, Bases(tree.root)
         self.before: dict[bytes, File | None] = {}
         self.now: dict[bytes, Content | None] = {}
         self.reports: list[Report] = []
         self.gone: list[Refused] = []  # deletions of files that are not there
         self.leaving: set[bytes] = set()  # files that some part deletes or renames
         self.filled: set[bytes] = set()  # files that some part so far has made
+        self.rejected: dict[bytes, list[Hunk]] = {}  # hunks without a place, by file
+        self.conflicts = 0
 
     def apply(self, files: Sequence[FilePatch], targets: Sequence[Target]) -> None:
         """Takes all parts in. Refused or PatchError when one does not fit; then the plan is worthless."""
@@ -87,6 +90,7 @@ class Plan:
         # A file that a patch deletes and that is not there is as it should be only if all the rest is, too.
         if self.gone and (len(self.gone) == len(self.reports) or any(report.status != ALREADY for report in self.reports)):
             raise self.gone[0]
+        self._set_aside({path for target in targets for path in target if path is not None})
 
     def steps(self) -> list[Step]:
         """The files that change, in the order in which the patch came to them."""
@@ -113,6 +117,15 @@ class Plan:
             self.now[path] = _content(file)
         return self.now[path]
 
+    def _set_aside(self, named: set[bytes]) -> None:
+        """Plans the .rej files."""
+        for path, hunks in self.rejected.items():
+            beside = path + reject.SUFFIX
+            if beside in named:
+                raise Refused(f"{show(beside)}: is a file of the patch, and where rejected hunks would go", "apply without --reject")
+            self._look(beside)
+            self.now[beside] = Content(reject.write(path, hunks), False, None)
+
     def _look_for_move(self, file: FilePatch, path: bytes) -> Content | None:
         """The file that a rename or copy starts from. In one diff of git's that is the file before the whole patch, whatever other parts
         do to it; in a series of diffs, the file as the ones before have left it."""
@@ -124,9 +137,8 @@ class Plan:
 
     def _create(self, file: FilePatch, path: bytes) -> Report:
         executable = _executable(file.new_mode) or False
-        variants = _variants(file)
-        results = [b"".join(line for hunk in hunks for line in hunk.new) for hunks in variants]
-        wanted = file.new_blob if file.new_blob and not is_absent(file.new_blob) else None
+        results = [b"".join(line for hunk in hunks for line in hunk.new) for hunks in variants(file)]
+        wanted = file.new_blob if names_version(file.new_blob) else None
         data = next((result for result in results if wanted is None or is_blob(result, wanted)), None)
         if data is None:
             what = f"the patch's lines are not the version {wanted} that it names"
@@ -137,18 +149,20 @@ class Plan:
                 return Report(path, ALREADY, None, blob_hash(data), [])
             raise Refused(f"{show(path)}: exists already, with other contents", "move it away, or make a patch against it")
         self.now[path] = Content(data, executable, None)
-        return Report(path, "created", None, blob_hash(data), [0] * len(file.hunks))
+        return Report(path, "created", None, blob_hash(data), [HunkReport("exact", 1, 0)] * len(file.hunks))
 
     def _delete(self, file: FilePatch, path: bytes) -> Report:
         there = self._look(path)
         if there is None:
             self.gone.append(Refused(f"{show(path)}: no such file", _root_hint(self.tree, path)))
             return Report(path, ALREADY, None, None, [])
-        result, places = self._patched(file, path, there)
-        if places is None or result:
+        outcome = self._patched(file, path, there)
+        if outcome.rejected:
+            return Report(path, REJECTED, blob_hash(there.data), blob_hash(there.data), outcome.hunks)
+        if outcome.already or outcome.data:
             raise Refused(f"{show(path)}: is not the file that the patch deletes", "make the patch anew for this version")
         self.now[path] = None
-        return Report(path, "deleted", blob_hash(there.data), None, [place.offset for place in places])
+        return Report(path, "deleted", blob_hash(there.data), None, outcome.hunks)
 
     def _change(self, file: FilePatch, source: bytes, target: bytes) -> Report:
         there = self._look_for_move(file, source) if file.moved else self._look(source)
@@ -163,44 +177,29 @@ class Plan:
             return self._create(file, target)  # GNU diff -N without dates
         if there is None:
             raise Refused(f"{show(source)}: no such file", _root_hint(self.tree, source))
-        data, places = self._patched(file, source, there)
+        outcome = self._patched(file, source, there, target)
+        data = outcome.data
         executable = _executable(file.new_mode)
         mode_changes = executable is not None and executable != there.executable
-        if not mode_changes and not file.moved and (places is None or not file.hunks):
+        if not mode_changes and not file.moved and (outcome.already or not file.hunks):
             return Report(source, ALREADY, blob_hash(data), blob_hash(data), [])
-        new = Content(data, there.executable if executable is None else executable, there.mode)
-        self.now[target] = new
+        self.now[target] = Content(data, there.executable if executable is None else executable, there.mode)
         if file.moved == "rename" and source not in self.filled:
             self.now[source] = None
         status = {"rename": "renamed", "copy": "copied", "": "mode changed" if data == there.data else "patched"}[file.moved]
-        return Report(target, status, blob_hash(there.data), blob_hash(data), [place.offset for place in places or ()])
+        if outcome.conflicts:
+            status += " with conflicts"
+        elif outcome.rejected and data == there.data and not file.moved and not mode_changes:
+            status = REJECTED
+        return Report(target, status, blob_hash(there.data), blob_hash(data), outcome.hunks)
 
-    def _patched(self, file: FilePatch, path: bytes, there: Content) -> tuple[bytes, list[match.Place] | None]:
-        """The bytes after the hunks and their places; the bytes as they are and None when they are applied already."""
-        named = bool(file.old_blob) and not is_absent(file.old_blob or "")
-        base_known = named and is_blob(there.data, file.old_blob or "")
-        if named and not base_known and not self.ignore_hashes:
-            if file.new_blob and not is_absent(file.new_blob) and is_blob(there.data, file.new_blob):
-                return there.data, None
-            what = f"is version {blob_hash(there.data)[:12]}, the patch was made from {(file.old_blob or '')[:12]}"
-            raise Refused(f"{show(path)}: {what}", "make the patch anew; or --ignore-hashes to go by the lines around each change")
-        text, failure = match.Text(there.data), None
-        for hunks in _variants(file):
-            try:
-                places = match.place(text, hunks, base_known, named and not base_known)
-            except match.NoMatch as error:
-                failure = failure or error
-                continue
-            data = match.apply(text, hunks, places)
-            if base_known and file.new_blob and not is_absent(file.new_blob) and not is_blob(data, file.new_blob):
-                raise PatchError(f"{show(path)}: the hunks do not make the version {file.new_blob[:12]} that the patch names",
-                                 "the patch is damaged; make it again")
-            return data, places
-        assert failure is not None
-        if any(_is_applied(text, hunks) for hunks in _variants(file)):
-            return there.data, None
-        stated = file.hunks[failure.number - 1].patch_line
-        raise Refused(f"{show(path)}: hunk {failure.number} (patch line {stated}) {failure.what}", failure.hint)
+    def _patched(self, file: FilePatch, source: bytes, there: Content, target: bytes | None = None) -> Outcome:
+        """What the part makes of the file; hunks without a place are kept for its .rej file."""
+        outcome = patched(file, source, there.data, self.rules, self.bases)
+        if outcome.rejected:
+            self.rejected.setdefault(target or source, []).extend(outcome.rejected)
+        self.conflicts += outcome.conflicts
+        return outcome
 
 
 def _content(file: File | None) -> Content | None:
@@ -227,21 +226,3 @@ def _check_modes(file: FilePatch) -> None:
 def _executable(mode: bytes | None) -> bool | None:
     """Whether a git mode says executable, as git takes it: by the owner's bit."""
     return None if mode is None else bool(int(mode, 8) & 0o100)
-
-
-def _variants(file: FilePatch) -> list[list[Hunk]]:
-    """The readings of a file's hunks: as they are; and, in a patch with CRLF line ends, without the CR that a mailer may have added."""
-    if not file.crlf:
-        return [file.hunks]
-    bare = [Hunk(hunk.old_start, hunk.new_start, [_bare(line) for line in hunk.old], [_bare(line) for line in hunk.new], hunk.leading,
-                 hunk.trailing, hunk.patch_line) for hunk in file.hunks]
-    return [file.hunks, bare]
-
-
-def _bare(line: bytes) -> bytes:
-    return line[:-2] + b"\n" if line.endswith(b"\r\n") else line
-
-
-def _is_applied(text: match.Text, hunks: Sequence[Hunk]) -> bool:
-    """Whether every hunk's new lines stand where they would be after applying."""
-    return all(hunk.new and text.stands_at(b"".join(hunk.new), hunk.new_start - 1) for hunk in hunks)

@@ -1,0 +1,158 @@
+"""What one part of a patch makes of one file's bytes: through the version it names, the ladder of match.py, or a three-way merge."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cromwell.apply import match
+from cromwell.apply.bases import Bases
+from cromwell.apply.blob import blob_hash, is_absent, is_blob
+from cromwell.apply.errors import PatchError, Refused
+from cromwell.apply.merge import merge
+from cromwell.apply.parse import FilePatch, Hunk
+from cromwell.apply.paths import show
+from cromwell.apply.text import Text
+
+MERGED, CONFLICT, REJECTED = "merged", "conflict", "rejected"
+MAX_NAMED = 4  # conflicts listed in an error
+
+
+class Rules(NamedTuple):
+    """What the user allows. `ignore_hashes`: match by content, whatever index lines say. `ladder`: how loosely.
+
+    `three_way`: merge when the file is another version; `markers`: write conflicts into the file. `reject`: hunks without a place are set
+    aside. `binary`, `symlinks`: such parts are taken."""
+
+    ignore_hashes: bool = False
+    ladder: match.Ladder = match.STRICT
+    three_way: bool = False
+    markers: bool = False
+    reject: bool = False
+    binary: bool = False
+    symlinks: bool = False
+
+    @property
+    def by_lines(self) -> bool:
+        """Whether a file that is not the version named may be patched by its lines. Asking for a looser match says that it changed."""
+        return self.ignore_hashes or self.reject or self.ladder != match.STRICT
+
+
+STRICT = Rules()
+
+
+class HunkReport(NamedTuple):
+    """Where a hunk went: `level` of match.py, or merged, conflict, rejected; `line` from 1 of the file as it was; None if nowhere.
+
+    `fuzz` outer lines did not count, and white space if `whitespace`."""
+
+    level: str
+    line: int | None
+    offset: int | None
+    fuzz: int = 0
+    whitespace: bool = False
+
+
+class Outcome(NamedTuple):
+    """The bytes after a part of a patch. `already`: they are as they were because it is applied. `rejected` hunks are not in them."""
+
+    data: bytes
+    hunks: list[HunkReport]
+    already: bool = False
+    rejected: tuple[Hunk, ...] = ()
+    conflicts: int = 0
+
+
+def patched(file: FilePatch, path: bytes, data: bytes, rules: Rules, bases: Bases) -> Outcome:
+    """`data`, which is at `path`, after the hunks of `file`. Refused or PatchError when they do not fit."""
+    named = names_version(file.old_blob)
+    base_known = named and is_blob(data, file.old_blob or "")
+    drifted = named and not base_known
+    if drifted:
+        if names_version(file.new_blob) and is_blob(data, file.new_blob or ""):
+            return Outcome(data, [], already=True)
+        base = bases.find(file.old_blob or "") if rules.three_way else None
+        if base is not None:
+            return _merged(file, path, data, base, rules)
+        if not rules.by_lines:
+            raise _other_version(file, path, data, rules)
+    text = Text(data)
+    readings = variants(file)
+    best: tuple[list[match.NoMatch], list[match.Place], list[Hunk]] | None = None
+    for hunks in readings:
+        failed: list[match.NoMatch] = []
+        try:
+            places = list(match.attempts(text, hunks, base_known, drifted, rules.ladder, failed if rules.reject else None))
+        except match.NoMatch as error:
+            failed, places = [error], []
+        if not failed:
+            result = match.apply(text, places)
+            _check_result(file, path, result, base_known)
+            return Outcome(result, [_report(found) for found in places])
+        if best is None or len(places) > len(best[1]):
+            best = failed, places, hunks
+    assert best is not None
+    if any(match.is_applied(text, hunks) for hunks in readings):
+        return Outcome(data, [], already=True)
+    failed, places, hunks = best
+    if not rules.reject or base_known:
+        stated = failed[0].hunk.patch_line
+        raise Refused(f"{show(path)}: hunk {failed[0].number} (patch line {stated}) {failed[0].what}", failed[0].hint)
+    numbers = {failure.number for failure in failed}
+    found = iter(places)
+    reports = [HunkReport(REJECTED, None, None) if number in numbers else _report(next(found)) for number in range(1, len(hunks) + 1)]
+    return Outcome(match.apply(text, places), reports, rejected=tuple(failure.hunk for failure in failed))
+
+
+def _merged(file: FilePatch, path: bytes, data: bytes, base: bytes, rules: Rules) -> Outcome:
+    """The change that the hunks make to `base`, merged into `data`."""
+    theirs = patched(file, path, base, STRICT, Bases("")).data
+    merged = merge(base, data, theirs)
+    if merged.data == data:
+        return Outcome(data, [], already=True)
+    if merged.conflicts and not rules.markers:
+        lines = [f"{first + 1}-{end}" if end > first + 1 else str(first + 1) for _first, _end, first, end in merged.conflicts]
+        shown = ", ".join(lines[:MAX_NAMED]) + (", …" if len(lines) > MAX_NAMED else "")
+        what = f"changed at line{'s' * (len(lines) > 1 or '-' in shown)} {shown} in another way than by the patch"
+        raise Refused(f"{show(path)}: {what}", "--conflict-markers writes both versions into the file")
+    reports, at = [], 0
+    for hunk in file.hunks:
+        first = match.stated_line(hunk)
+        while at < len(merged.conflicts) and merged.conflicts[at].base_end < first:
+            at += 1
+        touched = at < len(merged.conflicts) and merged.conflicts[at].base_first <= first + len(hunk.old)
+        offset = merged.offset(first)
+        reports.append(HunkReport(CONFLICT if touched else MERGED, first + offset + 1, offset))
+    return Outcome(merged.data, reports, conflicts=len(merged.conflicts))
+
+
+def _other_version(file: FilePatch, path: bytes, data: bytes, rules: Rules) -> Refused:
+    what = f"is version {blob_hash(data)[:12]}, the patch was made from {(file.old_blob or '')[:12]}"
+    if rules.three_way:
+        return Refused(f"{show(path)}: {what}, which is in no git repository here",
+                       "fetch the commit that it was made from; or --ignore-hashes to go by the lines around each change")
+    hint = "make the patch anew; --3way to merge, or --ignore-hashes to go by the lines around each change"
+    return Refused(f"{show(path)}: {what}", hint)
+
+
+def _check_result(file: FilePatch, path: bytes, result: bytes, base_known: bool) -> None:
+    if base_known and names_version(file.new_blob) and not is_blob(result, file.new_blob or ""):
+        raise PatchError(f"{show(path)}: the hunks do not make the version {(file.new_blob or '')[:12]} that the patch names",
+                         "the patch is damaged; make it again")
+
+
+def _report(found: match.Place) -> HunkReport:
+    return HunkReport(found.level, found.line + 1, found.offset, found.fuzz, found.whitespace)
+
+
+def names_version(blob: str | None) -> bool:
+    """Whether an index line's `blob` names contents."""
+    return blob is not None and not is_absent(blob)
+
+
+def variants(file: FilePatch) -> list[list[Hunk]]:
+    """The readings of a file's hunks: as they are; and, in a patch with CRLF line ends, without the CR that a mailer may have added."""
+    return [file.hunks, [hunk.with_lines(_bare) for hunk in file.hunks]] if file.crlf else [file.hunks]
+
+
+def _bare(line: bytes) -> bytes:
+    return line[:-2] + b"\n" if line.endswith(b"\r\n") else line
