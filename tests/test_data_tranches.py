@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from cromwell.contract import prompt
+from tests import data_reference
 from training import tokenizer
 from training.data import __main__ as command
 from training.data import (
@@ -112,7 +113,7 @@ def test_pieces_make_up_the_text_and_cut_at_definitions(place):
     library = pipeline_documents.encoder(place / "tokenizer.bin", native=False)
     text = (LIBRARY / "argparse.py").read_bytes()
     assert encode(text).tolist() == library(text).tolist()
-    found = list(pipeline_documents.pieces(text, 400, encode))
+    found = list(pipeline_documents.pieces(text, encode(text), 400, encode))
     assert b"".join(part for part, _ in found) == text and max(len(ids) for _, ids in found) <= 400
     assert all(encode(part).tolist() == ids.tolist() for part, ids in found)
     heads = [part[:6] for part, _ in found[1:]]
@@ -122,6 +123,25 @@ def test_pieces_make_up_the_text_and_cut_at_definitions(place):
         accents = ("é" * 30 + "\nabc\n" * 3).encode()
         start, end = pipeline_documents.hole(accents, rng)
         accents[start:end].decode()
+
+
+def test_many_files_at_once_give_the_documents_of_each(place):
+    """Against a reference that takes one file, and encodes one text, at a time; with both tokenizers, and with nothing to do."""
+    library = pipeline_documents.encoder(place / "tokenizer.bin", native=False)
+    texts = [(LIBRARY / name).read_bytes() for name in NAMES]
+    texts += [b"", b"x = 1\n", b"y" * 9000, b"\xef\xbb\xbf" + "\r\n".join("é" * 900).encode()]
+    cuts = [[], [(5, 30), (1, 2)], [(1, 10**6)]]
+
+    def files() -> list[pipeline_documents.File]:
+        return [pipeline_documents.File(text, f"sub/{i}.py", cuts[i % 3], Random(i)) for i, text in enumerate(texts)]
+
+    for encode in (pipeline_documents.encoder(place / "tokenizer.bin"), library):
+        made = pipeline_documents.documents(files(), 300, 0.5, encode)
+        expected = [found for file in files() for found in data_reference.documents(file, 300, 0.5, encode)]
+        parts = np.split(made.ids, np.cumsum(made.sizes)[:-1])
+        assert [(part.tolist(), pipeline_documents.KINDS[kind]) for part, kind in zip(parts, made.kinds, strict=True)] == expected
+        assert len(pipeline_documents.documents([], 300, 0.5, encode).sizes) == 0 and len(expected) > 100
+        assert encode.many([b"ab", b"", b"ab c"])[1][:2] == [len(encode(b"ab"))] * 2
 
 
 def test_any_workers_give_the_same_bytes_and_work_is_taken_up_again(place, shard, tmp_path, monkeypatch):

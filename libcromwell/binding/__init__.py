@@ -192,6 +192,19 @@ class Tokenizer(_Handle):
         out.frombytes(ffi.buffer(ids, count * out.itemsize))
         return out
 
+    def encode_many(self, texts: Sequence[bytes]) -> tuple[array, array]:
+        """Ids of several texts, one after the other, as array("i"), and where each text's end as array("q"): as `encode_array` gives them
+        one by one, at half the cost for texts of a few hundred bytes."""
+        handle, room, count, made = self._open(), sum(map(len, texts)), ffi.new("size_t *"), 0
+        ids, ends = _uncleared("int32_t[]", room), array("q")
+        for text in texts:
+            _check(lib.cw_tokenizer_encode(handle, ffi.from_buffer(text), len(text), ids + made, room - made, count))
+            made += count[0]
+            ends.append(made)
+        out = array("i")
+        out.frombytes(ffi.buffer(ids, made * out.itemsize))
+        return out, ends
+
     def encode(self, text: bytes) -> list[int]:
         """Ids of `text`; special tokens are never produced."""
         return ffi.unpack(*self._encode(text))

@@ -41,22 +41,16 @@ class Local(LocalPipelineExecutor):
     """datatrove's local executor, whose words go to its log files only."""
 
     def run(self):
-        with _quiet():
-            return super().run()
-
-    def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1):
-        with _quiet():
-            return super()._run_for_rank(rank, local_rank, node_rank)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    with contextlib.redirect_stderr(io.StringIO()):
-        setup_default_logger()
         try:
-            yield
+            with contextlib.redirect_stderr(io.StringIO()):
+                setup_default_logger()
+                return super().run()
         finally:
             setup_default_logger()
+
+    def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1):
+        with contextlib.redirect_stderr(io.StringIO()):  # in a process of its own, too; each further logger would take 10 ms
+            return super()._run_for_rank(rank, local_rank, node_rank)
 
 
 def run_jobs(jobs: list[Job], logs: Path, workers: int, slurm: dict | None = None) -> None:

@@ -1,15 +1,17 @@
 """Plain code of whole files as training documents: cut at function boundaries, half of them with a hole to fill.
 
 A file is encoded once. Cuts are at lines that begin with `def`, `class`, a decorator and the like in the first column, where no token
-crosses; only a function that is longer than a document is cut inside, between lines."""
+crosses; only a function that is longer than a document is cut inside, between lines. Many files are done at once: all of them are encoded,
+then all that their documents hold besides (paths, the three parts of a text with a hole)."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from random import Random
-from typing import Iterator, Protocol
+from typing import Iterator, NamedTuple, Protocol
 
 import numpy as np
 
@@ -21,8 +23,7 @@ MIN_TOKENS = 24  # shorter documents are not worth a row
 KINDS = ["plain", "fill"]
 _HEAD_TOKENS = 48  # kept free for the path, the special tokens and what splitting a text in three adds
 _MAX_HOLE_BYTES = 400
-_BLOCK = re.compile(rb"^(?:@|def |class |async def |if __name__)", re.M)
-
+_BLOCK = re.compile(rb"\n(?:@|def |class |async def |if __name__)")  # with its line end, which is quick to look for; "^" is not
 
 
 def _special(name: str) -> np.ndarray:
@@ -42,6 +43,9 @@ class Encoder(Protocol):
     def __call__(self, text: bytes) -> np.ndarray:
         """The ids of a text, uint16."""
 
+    def many(self, texts: list[bytes]) -> tuple[np.ndarray, list[int]]:
+        """The ids of some texts, one after the other, uint16, and where each text's end."""
+
 
 class _Native:
     """libcromwell's tokenizer."""
@@ -54,6 +58,10 @@ class _Native:
     def __call__(self, text: bytes) -> np.ndarray:
         return np.frombuffer(self.tokenizer.encode_array(text), np.int32).astype(np.uint16)
 
+    def many(self, texts: list[bytes]) -> tuple[np.ndarray, list[int]]:
+        ids, ends = self.tokenizer.encode_many(texts)
+        return np.frombuffer(ids, np.int32).astype(np.uint16), ends.tolist()
+
 
 class _Library:
     """The tokenizers library, some ten times slower; the same ids."""
@@ -63,6 +71,10 @@ class _Library:
 
     def __call__(self, text: bytes) -> np.ndarray:
         return np.array(self.encode(text), np.uint16)
+
+    def many(self, texts: list[bytes]) -> tuple[np.ndarray, list[int]]:
+        made = [self(text) for text in texts]
+        return np.concatenate([np.zeros(0, np.uint16), *made]), list(accumulate(map(len, made)))
 
 
 @lru_cache(2)
@@ -107,14 +119,14 @@ def _above_comments(text: bytes, at: int, line: int) -> int:
 
 def _block_starts(text: bytes) -> list[int]:
     """Offsets at which a text may be cut: top-level definitions, with the decorators and comments right above them kept."""
-    starts, previous_decorates = [], False
+    starts, previous_decorates = {0}, text.startswith(b"@")
     for found in _BLOCK.finditer(text):
-        at = found.start()
+        at = found.start() + 1
         if not previous_decorates:
-            line = text.rfind(b"\n", 0, max(0, at - 1)) + 1
-            starts.append(_above_comments(text, at, line))
-        previous_decorates = text.startswith(b"@", found.start())
-    return sorted({0, *starts})
+            line = text.rfind(b"\n", 0, at - 1) + 1
+            starts.add(_above_comments(text, at, line))
+        previous_decorates = text.startswith(b"@", at)
+    return sorted(starts)
 
 
 def _halves(text: bytes) -> tuple[bytes, bytes]:
@@ -139,9 +151,9 @@ def _long(text: bytes, tokens: float, budget: int, encode: Encoder) -> Iterator[
         yield from _long(half, tokens * len(half) / len(text), budget, encode)
 
 
-def pieces(text: bytes, budget: int, encode: Encoder) -> Iterator[tuple[bytes, np.ndarray]]:
-    """(bytes, ids) of consecutive pieces of at most `budget` tokens that make up the text; whole top-level blocks where they fit."""
-    ids = encode(text)
+def pieces(text: bytes, ids: np.ndarray, budget: int, encode: Encoder) -> Iterator[tuple[bytes, np.ndarray]]:
+    """(bytes, ids) of consecutive pieces of at most `budget` tokens that make up a text, given with its ids; whole top-level blocks
+    where they fit."""
     if len(ids) <= budget:
         yield text, ids
         return
@@ -177,26 +189,73 @@ def hole(text: bytes, rng: Random) -> tuple[int, int]:
     return start, end
 
 
-def documents(
-    data: bytes, path: str, cuts: list[tuple[int, int]], max_tokens: int, fill_share: float, rng: Random, encode: Encoder
-) -> Iterator[tuple[np.ndarray, str]]:
-    """(ids, kind) of a file's documents: `<FILE> path text </FILE>`, or the same text with a hole ("fill"), all of it scored."""
-    text = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
-    names = path.split("/")
-    for part in parts_between(text, cuts):
-        for piece, ids in pieces(part.lstrip(b"\n"), max_tokens - _HEAD_TOKENS, encode):
-            if len(ids) < MIN_TOKENS:
-                continue
-            head = "/".join(names[-2:] if rng.random() < 0.25 else names[-1:]).encode() + b"\n"
-            if rng.random() < fill_share:
-                start, end = hole(piece, rng)
-                before, after, middle = encode(head + piece[:start]), encode(piece[end:]), encode(piece[start:end])
-                whole = np.concatenate((_PREFIX, before, _SUFFIX, after, _MIDDLE, middle, _EOS))
-                kind = "fill"
-            else:
-                joined = piece[:1] in b" \t\r\n"  # its blanks belong to the token that ends the path's line
-                parts = (encode(head + piece),) if joined else (encode(head), ids)
-                whole = np.concatenate((_FILE, *parts, _FILE_END))
-                kind = "plain"
-            if len(whole) <= max_tokens:
-                yield whole, kind
+class File(NamedTuple):
+    """A file to make documents of."""
+
+    data: bytes
+    path: str  # "/"-separated
+    cuts: list[tuple[int, int]]  # (first, last) lines that are not used
+    rng: Random  # of its own, so that its documents do not depend on what it is done together with
+
+
+class Documents(NamedTuple):
+    """Documents, one after the other."""
+
+    ids: np.ndarray  # uint16 [tokens]
+    sizes: np.ndarray  # int64 [documents], in tokens
+    kinds: np.ndarray  # uint8 [documents], indices of KINDS
+
+
+class _Texts:
+    """Texts to be encoded together; each is known by its number until then."""
+
+    def __init__(self) -> None:
+        self.texts: list[bytes] = []
+
+    def add(self, text: bytes) -> int:
+        self.texts.append(text)
+        return len(self.texts) - 1
+
+    def encoded(self, encode: Encoder) -> list[np.ndarray]:
+        ids, ends = encode.many(self.texts)
+        return [ids[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+_Parts = tuple[np.ndarray | int, ...]  # of a document: ids, or the number of a text
+
+
+def _draw(piece: bytes, ids: np.ndarray, names: list[str], fill_share: float, rng: Random, texts: _Texts) -> tuple[_Parts, int]:
+    """The parts and kind of a document that holds `piece`, whose ids are given, of a file whose path has these names."""
+    head = "/".join(names[-2:] if rng.random() < 0.25 else names[-1:]).encode() + b"\n"
+    if rng.random() < fill_share:
+        start, end = hole(piece, rng)
+        before, after, middle = map(texts.add, (head + piece[:start], piece[end:], piece[start:end]))
+        return (_PREFIX, before, _SUFFIX, after, _MIDDLE, middle, _EOS), KINDS.index("fill")
+    joined = piece[:1] in b" \t\r\n"  # its blanks belong to the token that ends the path's line
+    text = (texts.add(head + piece),) if joined else (texts.add(head), ids)
+    return (_FILE, *text, _FILE_END), KINDS.index("plain")
+
+
+def documents(files: list[File], max_tokens: int, fill_share: float, encode: Encoder) -> Documents:
+    """The documents of some files: `<FILE> path text </FILE>`, or the same text with a hole ("fill"), all of it scored."""
+    parts = []
+    for file in files:
+        text = file.data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+        parts += [(file, part.lstrip(b"\n")) for part in parts_between(text, file.cuts)]
+    ids, ends = encode.many([text for _, text in parts])
+    drawn, texts = [], _Texts()
+    for (file, text), start, end in zip(parts, [0, *ends], ends, strict=False):
+        names = file.path.split("/")
+        for piece, own in pieces(text, ids[start:end], max_tokens - _HEAD_TOKENS, encode):
+            if len(own) >= MIN_TOKENS:
+                drawn.append(_draw(piece, own, names, fill_share, file.rng, texts))
+    encoded = texts.encoded(encode)
+    kept, sizes, kinds = [np.zeros(0, np.uint16)], [], []
+    for part, kind in drawn:
+        arrays = [encoded[one] if isinstance(one, int) else one for one in part]
+        size = sum(map(len, arrays))
+        if size <= max_tokens:
+            kept += arrays
+            sizes.append(size)
+            kinds.append(kind)
+    return Documents(np.concatenate(kept), np.array(sizes, np.int64), np.array(kinds, np.uint8))

@@ -12,15 +12,17 @@ import importlib.util
 import multiprocessing
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
 from . import pipeline_documents, shards
 from .fetch import DataError
-from .pipeline_files import cut_pieces, piece_name, read_json, read_rows, write_json
+from .pipeline_files import cut_pieces, piece_name, read_bytes, read_json, read_rows, write_json
 
 PIECE_BYTES = 16 << 20  # of source text
+GROUP_BYTES = 1 << 20  # of source text that is encoded at once
 
 
 class Settings(NamedTuple):
@@ -41,17 +43,29 @@ def write_piece(settings: Settings, rank: int) -> None:
         return
     encode = pipeline_documents.encoder(settings.tokenizer)
     with shards.Writer(folder, pipeline_documents.KINDS) as writer:
-        for row in read_rows(settings.work / "plan" / f"{piece_name(rank)}.jsonl"):
-            name = f"{row['package']}/{row['path']}"
-            try:
-                data = (settings.src / name).read_bytes()
-            except FileNotFoundError as error:
-                raise DataError(f"{settings.src / name}: listed, but not there: give the sources that the list was made of") from error
-            cuts = [(first, last) for first, last in row.get("cuts", [])]
-            options = (settings.max_tokens, settings.fill_share, Random(f"{settings.seed}/{name}"), encode)
-            for ids, kind in pipeline_documents.documents(data, row["path"], cuts, *options):
-                writer.add(ids, 1, kind)
+        for files in _groups(settings, rank):
+            made = pipeline_documents.documents(files, settings.max_tokens, settings.fill_share, encode)
+            writer.add_many(made.ids, made.sizes, 1, made.kinds)
         writer.close()
+
+
+def _groups(settings: Settings, rank: int) -> Iterator[list[pipeline_documents.File]]:
+    """The files of a piece, so many at a time that their text is GROUP_BYTES or a little more."""
+    group, size = [], 0
+    for row in read_rows(settings.work / "plan" / f"{piece_name(rank)}.jsonl"):
+        name = f"{row['package']}/{row['path']}"
+        try:
+            data = read_bytes(f"{settings.src}/{name}")
+        except FileNotFoundError as error:
+            raise DataError(f"{settings.src / name}: listed, but not there: give the sources that the list was made of") from error
+        cuts = [(first, last) for first, last in row.get("cuts", [])]
+        group.append(pipeline_documents.File(data, row["path"], cuts, Random(f"{settings.seed}/{name}")))
+        size += len(data)
+        if size >= GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 def _write_piece(job: tuple[Settings, int]) -> None:

@@ -112,6 +112,20 @@ class Writer:
             self.arrays["tile_ends.npy"].add(array("q", (self.tiles.tell(),)).tobytes(), 1)
         self.counts[kind] += 1
 
+    def add_many(self, ids: np.ndarray, sizes: np.ndarray, loss_start: int, kinds: np.ndarray) -> None:
+        """Append documents without pictures: their ids one after the other, uint16; int64 sizes in tokens, each above `loss_start`, where
+        their loss starts; their kinds, uint8 indices of the writer's."""
+        ends = self.arrays["tokens.npy"].count + np.cumsum(sizes)
+        starts = ends - sizes
+        count = len(sizes)
+        self.arrays["tokens.npy"].add(ids.astype("<u2", copy=False).tobytes(), len(ids))
+        self.arrays["docs.npy"].add(np.stack((starts, starts + loss_start, ends), axis=1).astype("<i8", copy=False).tobytes(), count)
+        self.arrays["kinds.npy"].add(kinds.tobytes(), count)
+        self.arrays["tile_of.npy"].add(np.full(count, -1, "<i8").tobytes(), count)
+        self.arrays["grids.npy"].add(bytes(2 * count), count)
+        for name, own in zip(self.kind_names, np.bincount(kinds, minlength=len(self.kind_names)).tolist(), strict=True):
+            self.counts[name] += own
+
     def close(self, **facts: object) -> dict:
         """Complete the files, write index.json with `facts` and give the folder its name; returns the index."""
         for part in (*self.arrays.values(), self.tiles):
