@@ -316,7 +316,7 @@ def test_lines_without_context_need_a_known_version(tmp_path):
     insertion = b"--- a/poem.txt\n+++ b/poem.txt\n@@ -2,0 +3 @@\n+new\n"
     refusal(tmp_path, insertion, 3, "without any context")
     index = f"diff --git a/poem.txt b/poem.txt\nindex {blob_hash(POEM)[:8]}..0123456\n".encode()
-    refusal(tmp_path, index + insertion, 2, "do not make the version")
+    refusal(tmp_path, index + insertion, 2, "does not make the version")
     new = POEM.replace(b"two\n", b"two\nnew\n")
     index = f"diff --git a/poem.txt b/poem.txt\nindex {blob_hash(POEM)[:8]}..{blob_hash(new)}\n".encode()
     assert steps(tmp_path, index + insertion)[0].new.data == new
@@ -404,7 +404,7 @@ REFUSED = {
     "rename into git": (b"diff --git a/poem.txt b/.git/x\nsimilarity index 100%\nrename from poem.txt\nrename to .git/x\n",
                         "git's own folder"),
     "binary": (b"diff --git a/f b/f\nindex 0000001..0000002 100644\nBinary files a/f and b/f differ\n", "binary"),
-    "git binary": (b"diff --git a/f b/f\nindex 0000001..0000002 100644\nGIT binary patch\nliteral 1\nIcmb\n", "binary"),
+    "git binary": (b"diff --git a/f b/f\nindex 0000001..0000002 100644\nGIT binary patch\nliteral 1\nHcmb2|00000\n\n", "binary"),
     "context diff": (b"*** a/f\n--- b/f\n***************\n*** 1 ****\n! a\n--- 1 ----\n! b\n", "context diff"),
     "merge": (b"diff --cc f\nindex 1,2..3\n--- a/f\n+++ b/f\n@@@ -1,1 -1,1 +1,1 @@@\n- a\n", "combined"),
     "exists": (creation(b"poem.txt"), "exists already"),

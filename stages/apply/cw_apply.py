@@ -51,6 +51,7 @@ class Source(NamedTuple):
 @click.option("--ignore-whitespace", "whitespace", is_flag=True, help="find the lines around each change though white space differs")
 @click.option("-F", "--fuzz", type=click.IntRange(0, 99), default=0, show_default=True, metavar="N",
               help="outer context lines of each change that may be left out")
+@click.option("--binary", is_flag=True, help="apply git's binary patches, too")
 @click.option("--reject", is_flag=True, help="apply what fits, write the rest to .rej files, and exit 3")
 @click.option("--include", multiple=True, metavar="GLOB", help="apply only to files that match; may be repeated")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="leave out files that match; may be repeated")
@@ -151,7 +152,7 @@ def _plan(tree: Tree, source: Source, reverse: bool, strip: int | None, matching
     """The whole patch worked out in memory."""
     from cromwell.apply import match, parse, patching, paths, plan
 
-    allowed = {name: matching[name] for name in ("ignore_hashes", "three_way", "markers", "reject")}
+    allowed = {name: matching[name] for name in ("ignore_hashes", "three_way", "markers", "reject", "binary")}
     planned = plan.Plan(tree, patching.Rules(ladder=match.Ladder(matching["whitespace"], matching["fuzz"]), **allowed))
     if source.digest and not source.text:  # an edit or a diff without a difference
         return planned
@@ -220,13 +221,15 @@ def _how(hunk: HunkReport) -> str:
 
 def _complain(planned: Plan, dry_run: bool) -> None:
     """CommandError (3) when hunks were set aside or conflict, though the rest is done."""
+    def would(count: int) -> str:
+        return "would be" if dry_run else "was" if count == 1 else "were"
+
     left = sum(len(hunks) for hunks in planned.rejected.values())
     if left:
         where = ", ".join(f"{os.fsdecode(path)!r}"[1:-1] + ".rej" for path in planned.rejected)
-        would = "would be" if dry_run else "was" if left == 1 else "were"
-        raise CommandError(f"{left} hunk{'s' * (left > 1)} {would} rejected: {where}", "put them in by hand; all the others fit", 3)
+        raise CommandError(f"{left} hunk{'s' * (left > 1)} {would(left)} rejected: {where}", "put them in by hand; all the others fit", 3)
     if planned.conflicts:
-        what = f"{planned.conflicts} conflict{'s' * (planned.conflicts > 1)} {'would be' if dry_run else 'were'} written into the files"
+        what = f"{planned.conflicts} conflict{'s' * (planned.conflicts > 1)} {would(planned.conflicts)} written into the files"
         raise CommandError(what, "look for <<<<<<< and keep one side of each", 3)
 
 

@@ -1,8 +1,8 @@
 """Reads unified diffs strictly, as bytes: from git, GNU diff, Mercurial, Subversion, with mail around them or CRLF throughout.
 
 The result says what each file's part claims; nothing here touches a file. Text before, between and after the parts is skipped as long
-as it cannot be a part of the patch that would be lost: a hunk whose counts do not match its lines, a hunk without a file, a binary
-or context diff are errors, never skipped.
+as it cannot be a part of the patch that would be lost: a hunk whose counts do not match its lines, a hunk without a file, a context
+diff are errors, never skipped.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from cromwell.apply import binary_patch
 from cromwell.apply.errors import PatchError, Refused
 from cromwell.apply.names import quoted_prefix
 
@@ -26,7 +27,6 @@ _EPOCH = re.compile(rb"\t *(?:(?:1970-01-01|1969-12-31) |(?:Thu Jan 0?1|Wed Dec 
 _EXTENDED = (b"old mode ", b"new mode ", b"deleted file mode ", b"new file mode ", b"copy from ", b"copy to ", b"rename from ",
              b"rename to ", b"similarity index ", b"dissimilarity index ", b"index ")
 _BINARY = re.compile(rb"Binary files .* differ\r?$|Files .* and .* differ\r?$|GIT binary patch\r?$|Cannot display: file marked as a")
-_BINARY_ERROR = "a binary file's difference", "apply the binary file by other means and take it out of the patch"
 
 
 class Hunk:
@@ -63,7 +63,7 @@ class FilePatch(NamedTuple):
 
     `old_name` or `new_name` DEV_NULL says that the file is absent on that side; `header_names` are those of a `diff --git` line.
     Modes and blobs are as written or None. `moved` is "rename" or "copy" when names come from such lines (then without prefixes),
-    else "". `crlf`: header lines end in CRLF."""
+    else "". `crlf`: header lines end in CRLF. `binary` is None for a text, else git's blocks for both directions, None where not given."""
 
     patch_line: int
     git: bool
@@ -77,15 +77,18 @@ class FilePatch(NamedTuple):
     moved: str
     crlf: bool
     hunks: list[Hunk]
+    binary: tuple[binary_patch.Block | None, binary_patch.Block | None] | None = None
 
     def reversed(self) -> FilePatch:
-        """The patch that undoes this one. Refused for a copy, which has no opposite in a patch."""
+        """The patch that undoes this one. Refused for a copy, which has no opposite in a patch, and a binary patch of one direction."""
         if self.moved == "copy":
             raise Refused(f"patch line {self.patch_line}: a copy cannot be reversed", "delete the copy by hand")
+        if self.binary and self.binary[0] and not self.binary[1]:
+            raise Refused(f"patch line {self.patch_line}: a binary patch without its reverse", "make it with git diff --binary")
         header = self.header_names and self.header_names[::-1]
         return self._replace(header_names=header, old_name=self.new_name, new_name=self.old_name, old_mode=self.new_mode,
                              new_mode=self.old_mode, old_blob=self.new_blob, new_blob=self.old_blob,
-                             hunks=[hunk.reversed() for hunk in self.hunks])
+                             hunks=[hunk.reversed() for hunk in self.hunks], binary=self.binary and self.binary[::-1])
 
 
 def parse(text: bytes, source: str) -> list[FilePatch]:
@@ -146,7 +149,7 @@ class _Parser:
         if re.match(rb"\*{15}\r?$", line):
             raise self.unsupported(self.at, "a context diff", "make a unified diff (diff -u)")
         if _BINARY.match(line):
-            raise self.unsupported(self.at, *_BINARY_ERROR)
+            raise self.unsupported(self.at, "a binary file's difference", "make it with git diff --binary, or take it out of the patch")
 
     # ---- headers ----
 
@@ -188,10 +191,12 @@ class _Parser:
         self.at += 1
         fields = self.extended()
         line = self.line(self.at)
-        if line.startswith(b"GIT binary patch") or _BINARY.match(line):
-            raise self.unsupported(self.at, *_BINARY_ERROR)
-        names, hunks = None, []
-        if line.startswith(b"--- "):
+        names, hunks, binary = None, [], None
+        if line.startswith(b"GIT binary patch"):
+            binary = self.binary_blocks()
+        elif _BINARY.match(line):
+            binary, self.at = (None, None), self.at + 1
+        elif line.startswith(b"--- "):
             if not self.line(self.at + 1).startswith(b"+++ "):
                 raise self.error(self.at + 1, "no +++ line after the --- line")
             names = self.name(self.at)[0], self.name(self.at + 1)[0]
@@ -214,10 +219,35 @@ class _Parser:
         old_blob, new_blob = (index[1].decode(), index[2].decode()) if index else (None, None)
         if index and index[3] and old_mode is None and not created and not deleted:
             old_mode = new_mode = index[3]
-        if not hunks and not (created or deleted or moved or old_mode != new_mode):
+        if not hunks and binary is None and not (created or deleted or moved or old_mode != new_mode):
             raise self.error(start, "a file header without hunks or a change of mode")
         return self.checked(FilePatch(start + 1, True, self.header_names(start), old_name, new_name, old_mode, new_mode, old_blob, new_blob,
-                                      moved, self.crlf(start), hunks))
+                                      moved, self.crlf(start), hunks, binary))
+
+    def binary_blocks(self) -> tuple[binary_patch.Block, binary_patch.Block | None]:
+        """The blocks of a binary patch; self.at is on its first line."""
+        self.at += 1
+        forward = self.binary_block()
+        if forward is None:
+            raise self.error(self.at, "neither `literal` nor `delta` in a binary patch")
+        return forward, self.binary_block()
+
+    def binary_block(self) -> binary_patch.Block | None:
+        head = binary_patch.head(self.line(self.at))
+        if head is None:
+            return None
+        self.at += 1
+        pieces = []
+        while self.line(self.at):
+            try:
+                pieces.append(binary_patch.decode_line(self.line(self.at)))
+            except ValueError as error:
+                raise self.error(self.at, str(error)) from None
+            self.at += 1
+        if self.at >= len(self.lines):
+            raise self.error(self.at - 1, "the patch ends within a binary patch", "the patch was cut short; make it again")
+        self.at += 1
+        return binary_patch.Block(*head, b"".join(pieces))
 
     def extended(self) -> dict[bytes, bytes]:
         """The extended header lines from self.at on, by keyword."""

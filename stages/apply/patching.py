@@ -64,6 +64,8 @@ class Outcome(NamedTuple):
 
 def patched(file: FilePatch, path: bytes, data: bytes, rules: Rules, bases: Bases) -> Outcome:
     """`data`, which is at `path`, after the hunks of `file`. Refused or PatchError when they do not fit."""
+    if file.binary is not None:
+        return _binary(file, path, data)
     named = names_version(file.old_blob)
     base_known = named and is_blob(data, file.old_blob or "")
     drifted = named and not base_known
@@ -103,6 +105,37 @@ def patched(file: FilePatch, path: bytes, data: bytes, rules: Rules, bases: Base
     return Outcome(match.apply(text, places), reports, rejected=tuple(failure.hunk for failure in failed))
 
 
+def _binary(file: FilePatch, path: bytes, data: bytes) -> Outcome:
+    """The same for a binary patch: only the very version that it names will do."""
+    check_binary(file)
+    if not is_blob(data, file.old_blob or ""):
+        if names_version(file.new_blob) and is_blob(data, file.new_blob or ""):
+            return Outcome(data, [], already=True)
+        what = f"is version {blob_hash(data)[:12]}, the binary patch was made from {(file.old_blob or '')[:12]}"
+        raise Refused(f"{show(path)}: {what}", "make the patch anew for this version")
+    return Outcome(binary_result(file, path, data), [])
+
+
+def check_binary(file: FilePatch) -> None:
+    """Refused unless a binary patch has its data, and names whole versions as git requires it."""
+    where = f"patch line {file.patch_line}: a binary file"
+    if not file.binary or file.binary[0] is None:
+        raise Refused(f"{where} without its data", "make the patch with git diff --binary, or leave the file out with --exclude")
+    if len(file.old_blob or "") not in (40, 64) or len(file.new_blob or "") not in (40, 64):
+        raise Refused(f"{where} without the whole names of its versions", "make the patch with git diff --binary --full-index")
+
+
+def binary_result(file: FilePatch, path: bytes, data: bytes) -> bytes:
+    """What a binary patch makes of `data`. PatchError when it is damaged."""
+    assert file.binary and file.binary[0] and file.new_blob
+    try:
+        result = file.binary[0].apply(data)
+    except ValueError as error:
+        raise PatchError(f"{show(path)}: binary patch: {error}", "the patch is damaged; make it again") from None
+    _check_result(file, path, result, True)
+    return result
+
+
 def _merged(file: FilePatch, path: bytes, data: bytes, base: bytes, rules: Rules) -> Outcome:
     """The change that the hunks make to `base`, merged into `data`."""
     theirs = patched(file, path, base, STRICT, Bases("")).data
@@ -136,7 +169,7 @@ def _other_version(file: FilePatch, path: bytes, data: bytes, rules: Rules) -> R
 
 def _check_result(file: FilePatch, path: bytes, result: bytes, base_known: bool) -> None:
     if base_known and names_version(file.new_blob) and not is_blob(result, file.new_blob or ""):
-        raise PatchError(f"{show(path)}: the hunks do not make the version {(file.new_blob or '')[:12]} that the patch names",
+        raise PatchError(f"{show(path)}: the patch does not make the version {(file.new_blob or '')[:12]} that the patch names",
                          "the patch is damaged; make it again")
 
 

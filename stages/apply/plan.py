@@ -7,12 +7,12 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from cromwell.apply import reject
+from cromwell.apply import patching, reject
 from cromwell.apply.bases import Bases
 from cromwell.apply.blob import blob_hash, is_blob
 from cromwell.apply.errors import PatchError, Refused
 from cromwell.apply.parse import FilePatch, Hunk
-from cromwell.apply.patching import REJECTED, STRICT, HunkReport, Outcome, Rules, names_version, patched, variants
+from cromwell.apply.patching import REJECTED, STRICT, HunkReport, Outcome, Rules
 from cromwell.apply.paths import Target, show
 from cromwell.apply.tree import File, Tree
 
@@ -76,7 +76,7 @@ class Plan:
         self.leaving = {source for file, (source, target) in zip(files, targets, strict=True)
                         if source is not None and (target is None or file.moved == "rename")}
         for file, (source, target) in zip(files, targets, strict=True):
-            _check_modes(file)
+            _check_kind(file, self.rules)
             if source is None:
                 assert target is not None
                 report = self._create(file, target)
@@ -137,8 +137,11 @@ class Plan:
 
     def _create(self, file: FilePatch, path: bytes) -> Report:
         executable = _executable(file.new_mode) or False
-        results = [b"".join(line for hunk in hunks for line in hunk.new) for hunks in variants(file)]
-        wanted = file.new_blob if names_version(file.new_blob) else None
+        if file.binary:
+            results = [patching.binary_result(file, path, b"")]
+        else:
+            results = [b"".join(line for hunk in hunks for line in hunk.new) for hunks in patching.variants(file)]
+        wanted = file.new_blob if patching.names_version(file.new_blob) else None
         data = next((result for result in results if wanted is None or is_blob(result, wanted)), None)
         if data is None:
             what = f"the patch's lines are not the version {wanted} that it names"
@@ -181,7 +184,7 @@ class Plan:
         data = outcome.data
         executable = _executable(file.new_mode)
         mode_changes = executable is not None and executable != there.executable
-        if not mode_changes and not file.moved and (outcome.already or not file.hunks):
+        if not mode_changes and not file.moved and (outcome.already or not file.hunks and file.binary is None):
             return Report(source, ALREADY, blob_hash(data), blob_hash(data), [])
         self.now[target] = Content(data, there.executable if executable is None else executable, there.mode)
         if file.moved == "rename" and source not in self.filled:
@@ -195,7 +198,7 @@ class Plan:
 
     def _patched(self, file: FilePatch, source: bytes, there: Content, target: bytes | None = None) -> Outcome:
         """What the part makes of the file; hunks without a place are kept for its .rej file."""
-        outcome = patched(file, source, there.data, self.rules, self.bases)
+        outcome = patching.patched(file, source, there.data, self.rules, self.bases)
         if outcome.rejected:
             self.rejected.setdefault(target or source, []).extend(outcome.rejected)
         self.conflicts += outcome.conflicts
@@ -216,7 +219,11 @@ def _root_hint(tree: Tree, path: bytes) -> str:
     return f"paths start from {tree.name if tree.name != '.' else 'the current folder'}; --root and -p change that"
 
 
-def _check_modes(file: FilePatch) -> None:
+def _check_kind(file: FilePatch, rules: Rules) -> None:
+    if file.binary is not None:
+        if not rules.binary:
+            raise Refused(f"patch line {file.patch_line}: a binary file", "--binary allows git's binary patches; --exclude leaves it out")
+        patching.check_binary(file)
     for mode in (file.old_mode, file.new_mode):
         if mode is not None and not _REGULAR.fullmatch(mode):
             kind = {b"120000": "a symbolic link", b"160000": "a submodule"}.get(mode, f"a file of mode {mode.decode()}")
