@@ -1,220 +1,271 @@
 """Carries a plan out, all of it or none, and rolls an unfinished one back.
 
-Order: journal on disk; new contents in temporary files beside the old, on disk; each renamed over its file, which must still be the
-one that was read; folders on disk; the check command; journal removed. A failure or a signal before the last step rolls back at
-once; a crash or kill leaves the journal, and the next cw-apply on this root rolls back.
+Order: journal on disk; new contents in temporary files beside the old, on disk; each changes places with its file, which must be the one
+that was read; what was replaced goes, and folders that are empty now; folders on disk; the check command; the journal becomes an entry
+of the undo store. A failure or a signal before that last step rolls back at once; a crash or kill leaves the journal, and the next
+cw-apply on this root rolls back.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-import signal
-import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 from cromwell.apply import journal as journals
-from cromwell.apply.blob import blob_hash
+from cromwell.apply import kernel
+from cromwell.apply.durable import sync_files, sync_folders
 from cromwell.apply.errors import Refused
-from cromwell.apply.journal import Entry, Journal
+from cromwell.apply.journal import Entry, Folder, Journal, State
 from cromwell.apply.paths import show
 from cromwell.apply.plan import Step
-from cromwell.apply.tree import Tree
+from cromwell.apply.rollback import NEW_FILE, keep_owner, keep_xattrs, roll_back, set_folder
+from cromwell.apply.signals import stoppable, unstoppable
+from cromwell.apply.tree import File, Tree
 from cromwell.contract.errors import CommandError
 
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_MEANWHILE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-class Stopped(BaseException):
-    """SIGTERM or SIGHUP came."""
+class Work(NamedTuple):
+    """What goes with the steps: the name of their source, the bounds of the undo store, and, when they undo patch `undoes`, the entries of
+    files that come back, attributes of folders that come back, and the folders that may go when they are empty (None: as git's)."""
 
-    def __init__(self, number: int):
-        super().__init__(number)
-        self.number = number
+    source: str
+    undo_count: int
+    undo_bytes: int
+    undoes: int | None = None
+    returning: Mapping[bytes, Entry] = {}
+    folders: Mapping[bytes, Folder] = {}
+    may_go: Iterable[bytes] | None = None
 
 
-def commit(tree: Tree, state: str, steps: list[Step], check: Callable[[], None] | None) -> None:
+def commit(tree: Tree, state: State, steps: list[Step], check: Callable[[], None] | None, work: Work) -> int | None:
     """Makes the steps true. `check` runs on the patched tree and raises to have everything put back.
 
-    Whatever is raised, the tree is then as before; only a failure of that itself leaves the journal and says so."""
-    journal = journals.plan_journal(tree, steps)
+    Returns the number by which it can be undone, None when the undo store has no room. Whatever is raised, the tree is then as before;
+    only a failure of that itself leaves the journal and says so."""
+    umask = os.umask(0)
+    os.umask(umask)
+    journal = journals.plan_journal(tree, steps, umask, work.folders, work.may_go, work.source, work.undoes)
     begun: set[bytes] = set()
     checking = done = False
-    with _stoppable():
+    number = None
+    with stoppable():
         try:
-            journals.write(state, journal, tree.root)
-            _write_temporaries(tree, steps, journal.entries)
+            state.write(journal)
+            _write_temporaries(tree, steps, journal, work)
             _replace(tree, steps, journal.entries, begun)
+            _clear(tree, steps, journal)
             if check:
                 checking = True
                 check()
-            with _unstoppable():
-                journals.discard(state)
+            with unstoppable():
+                number = state.finish(work.undo_count, work.undo_bytes)
                 done = True
         except BaseException as error:
             if done:  # a signal that waited
                 raise
-            with _unstoppable():
+            with unstoppable():
                 _roll_back_now(tree, state, journal, begun, force=checking)
             if isinstance(error, OSError):
                 raise _as_command_error(tree, error) from None
             raise
-    _prune(tree, [step.path for step in steps if step.new is None])
-    journals.tidy(state)
+    state.drop_oldest(work.undo_count, work.undo_bytes)
+    return number
 
 
-def recover(tree: Tree, state: str) -> int | None:
+def recover(tree: Tree, state: State) -> int | None:
     """Rolls back what an earlier run left unfinished. Returns how many files it had to do with, or None if there was nothing.
 
     Refused when files were changed since by others: those stay, and the journal with their old contents is kept."""
-    journal = journals.pending(state)
+    journal = state.pending()
     if journal is None:
-        journals.tidy(state)
+        state.tidy()
         return None
-    with _unstoppable():
-        changed = roll_back(tree, journal, None, force=False)
+    with unstoppable():
+        try:
+            changed = roll_back(tree, journal, None, force=False)
+        except OSError as error:
+            raise _stuck(tree, error) from None
         if changed:
-            kept = journals.set_aside(state)
+            kept = state.set_aside()
             what = f"changed since an earlier cw-apply was cut off here ({len(changed)} such files were left alone)"
             raise Refused(f"{show(changed[0])}: {what}", f"their contents before it are in {kept}; run again to go on")
-        journals.discard(state)
-        journals.tidy(state)
+        state.discard()
+        state.tidy()
     return len(journal.entries)
 
 
-def roll_back(tree: Tree, journal: Journal, begun: set[bytes] | None, force: bool) -> list[bytes]:
-    """Puts every file back as the journal has it and removes what was added; returns the files left alone.
-
-    `begun`, where known, are the files that may have been replaced. A file is left alone when it is neither as before nor as meant to
-    be after, unless `force`."""
-    changed = []
-    for entry in reversed(journal.entries):
-        try:
-            if not _put_back(tree, entry, begun is None or entry.path in begun, force):
-                changed.append(entry.path)
-        except Refused:  # something else stands there now
-            changed.append(entry.path)
-    _sync_folders(tree, {_folder(entry.path) for entry in journal.entries} - {_folder(path) for path in changed})
-    for path in reversed(journal.folders):
-        with suppress(OSError, Refused), tree.folder_of(path) as folder:
-            if folder is not None:
-                os.rmdir(_name(path), dir_fd=folder)
-                os.fsync(folder)
-    return changed
-
-
-def _roll_back_now(tree: Tree, state: str, journal: Journal, begun: set[bytes], force: bool) -> None:
+def _roll_back_now(tree: Tree, state: State, journal: Journal, begun: set[bytes], force: bool) -> None:
     try:
         changed = roll_back(tree, journal, begun, force)
         with suppress(FileNotFoundError):  # not yet written
             if changed:
-                journals.set_aside(state)
+                state.set_aside()
             else:
-                journals.discard(state)
-        journals.tidy(state)
+                state.discard()
+        state.tidy()
     except OSError as error:
-        raise CommandError(f"{tree.name}: cannot put everything back: {error.strerror}",
-                           "remove the cause, then run cw-apply --recover", 70) from None
+        raise _stuck(tree, error) from None
+
+
+def _stuck(tree: Tree, error: OSError) -> CommandError:
+    what = f"cannot put everything back: {error.strerror}"
+    return CommandError(f"{tree.name}: {what}", "remove the cause, then run cw-apply --recover", 70)
 
 
 # ---- Forward ----------------------------------------------------------------------------------------------------------------
 
 
-def _write_temporaries(tree: Tree, steps: Iterable[Step], entries: list[Entry]) -> None:
-    """Writes every new content beside its place. Two passes, so that the disk can put many writes together before the first fsync."""
-    umask = os.umask(0)
-    os.umask(umask)
+class _Folders:
+    """The folder of one path after another, opened again when it is another one."""
+
+    def __init__(self, tree: Tree):
+        self.tree, self.path, self.fd = tree, b"", tree.fd
+
+    def of(self, path: bytes) -> int:
+        """The descriptor of the folder that `path` lies in. Refused when it is gone."""
+        folder = path.rpartition(b"/")[0]
+        if folder != self.path:
+            self.close()
+            fd = self.tree.open_folder(folder) if folder else self.tree.fd
+            if fd is None:
+                raise Refused(f"{show(path)}: its folder vanished meanwhile", "run again")
+            self.path, self.fd = folder, fd
+        return self.fd
+
+    def close(self) -> None:
+        """Lets go of the folder."""
+        fd, self.path, self.fd = self.fd, b"", self.tree.fd
+        if fd != self.tree.fd:
+            os.close(fd)
+
+
+@contextmanager
+def _folders(tree: Tree) -> Iterator[_Folders]:
+    folders = _Folders(tree)
+    try:
+        yield folders
+    finally:
+        folders.close()
+
+
+def _write_temporaries(tree: Tree, steps: Iterable[Step], journal: Journal, work: Work) -> None:
+    """Makes the folders and writes every new content beside its place, for good."""
     written = []
-    for step, entry in zip(steps, entries, strict=True):
-        if step.new is None or step.same_data:
-            continue
-        with tree.folder_of(entry.path, make=True) as folder:
-            assert folder is not None
-            fd = os.open(_name(entry.temporary), _NEW_FILE, 0o600, dir_fd=folder)
-            with os.fdopen(fd, "wb") as stream:
-                stream.write(step.new.data)
-                stream.flush()
-                if step.old:
-                    _take_over(tree, entry.path, fd, step.old.status)
-                fresh = (0o777 if step.new.executable else 0o666) & ~umask
-                os.fchmod(fd, fresh if step.new.mode is None else _with_execution(step.new.mode, step.new.executable))
-        written.append(entry.temporary)
-    for path in written:
-        with tree.folder_of(path) as folder:
-            fd = os.open(_name(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    with _folders(tree) as folders:
+        for folder in journal.made:
+            outer = folders.of(folder.path)
+            with suppress(FileExistsError):
+                os.mkdir(_name(folder.path), 0o777 if folder.mode is None else 0o700, dir_fd=outer)
+                set_folder(tree, folder)
+        for step, entry in zip(steps, journal.entries, strict=True):
+            if step.new is None or step.same_data:
+                continue
+            fd = os.open(_name(entry.temporary), NEW_FILE, 0o600, dir_fd=folders.of(entry.path))
             try:
-                os.fsync(fd)
+                _write(fd, step.new.data)
+                _take_over(fd, entry, entry if step.old else work.returning.get(entry.path))
+                kernel.start_writing(fd)
             finally:
                 os.close(fd)
+            written.append(entry.temporary)
+    sync_files(tree, written)
 
 
-def _take_over(tree: Tree, path: bytes, fd: int, status: os.stat_result) -> None:
-    """Gives the new file the old one's owner, group and extended attributes, as far as this process may."""
-    for owner in ((status.st_uid, status.st_gid), (-1, status.st_gid)):
-        with suppress(PermissionError):
-            os.fchown(fd, *owner)
-            break
-    with tree.folder_of(path) as folder:
-        try:
-            old = os.open(_name(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-        except FileNotFoundError:
-            raise Refused(f"{show(path)}: vanished meanwhile, by another program", "run again") from None
-        try:
-            for name in _listed(old):
-                with suppress(OSError):
-                    os.setxattr(fd, name, os.getxattr(old, name))
-        finally:
-            os.close(old)
+def _write(fd: int, data: bytes) -> None:
+    written = os.write(fd, data)
+    if written < len(data):
+        rest = memoryview(data)
+        while written < len(data):
+            written += os.write(fd, rest[written:])
 
 
-def _listed(fd: int) -> list[str]:
-    try:
-        return os.listxattr(fd)
-    except OSError:
-        return []
-
-
-def _with_execution(mode: int, executable: bool) -> int:
-    """`mode`, made executable for those who may read, or for nobody, when its owner's bit does not say so yet; as git does."""
-    if executable == bool(mode & 0o100):
-        return mode
-    return mode | (mode & 0o444) >> 2 if executable else mode & ~0o111
+def _take_over(fd: int, entry: Entry, like: Entry | None) -> None:
+    """Gives a new file its mode, and the owner, group and extended attributes of the one it replaces or brings back, as far as this
+    process may. Where the group cannot be kept, it gets no more than everybody."""
+    mode = entry.new_mode
+    assert mode is not None
+    if like is not None:
+        if not keep_owner(fd, like.owner):
+            mode = mode & ~0o070 | (mode & 0o007) << 3
+        keep_xattrs(fd, like.xattrs)
+    os.fchmod(fd, mode)
 
 
 def _replace(tree: Tree, steps: Iterable[Step], entries: Iterable[Entry], begun: set[bytes]) -> None:
-    """Puts every new file in its place; `begun` takes the paths as they are about to change."""
-    touched = set()
-    for (path, old, new), entry in zip(steps, entries, strict=True):
-        with tree.folder_of(path) as folder:
-            if folder is None:
-                raise Refused(f"{show(path)}: its folder vanished meanwhile", "run again")
-            name, temporary = _name(path), _name(entry.temporary)
-            try:
-                status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            except FileNotFoundError:
-                status = None
-            if (old is None) != (status is None) or old and status and not old.is_still(status):
-                raise Refused(f"{show(path)}: changed meanwhile, by another program", "run again")
-            begun.add(path)
-            if new is None:
-                os.unlink(name, dir_fd=folder)
-            elif old is None:
+    """Puts every new file in its place; `begun` takes the paths as they are about to change. What was there is then under the temporary
+    name, where the file system can exchange names."""
+    with _folders(tree) as folders:
+        for (path, old, new), entry in zip(steps, entries, strict=True):
+            folder, name, temporary = folders.of(path), _name(path), _name(entry.temporary)
+            if old is None:
+                begun.add(path)
                 try:
                     _put(temporary, name, folder)
                 except FileExistsError:
                     begun.discard(path)
                     raise Refused(f"{show(path)}: appeared meanwhile, by another program", "run again") from None
-            elif old.data == new.data:
-                _set_mode(folder, path, _with_execution(old.mode, new.executable))
-            else:
-                os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-            touched.add(_folder(path))
-    _sync_folders(tree, touched)
+                continue
+            try:
+                if not old.is_still(os.stat(name, dir_fd=folder, follow_symlinks=False)):
+                    raise _changed(path)
+                begun.add(path)
+                if new is None:
+                    _take_away(path, old, temporary, folder, begun)
+                elif old.data == new.data:
+                    assert entry.new_mode is not None
+                    _set_mode(folder, path, old, entry.new_mode)
+                else:
+                    _exchange(path, old, temporary, folder, begun)
+            except FileNotFoundError:
+                raise _changed(path) from None
+
+
+def _changed(path: bytes) -> Refused:
+    return Refused(f"{show(path)}: changed meanwhile, by another program", "run again")
+
+
+def _exchange(path: bytes, old: File, temporary: bytes, folder: int, begun: set[bytes]) -> None:
+    """The new file and the old one change places; and back again when the old one turns out not to be the one that was read."""
+    name = _name(path)
+    try:
+        kernel.exchange(temporary, name, folder)
+    except NotImplementedError:
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        return
+    if not old.is_still(os.stat(temporary, dir_fd=folder, follow_symlinks=False), renamed=True):
+        with unstoppable():
+            kernel.exchange(temporary, name, folder)
+            begun.discard(path)
+        raise _changed(path)
+
+
+def _take_away(path: bytes, old: File, temporary: bytes, folder: int, begun: set[bytes]) -> None:
+    """Moves a file that is to be deleted to its temporary name; and back again when it is not the one that was read."""
+    name = _name(path)
+    try:
+        kernel.rename_to_free(name, temporary, folder)
+    except NotImplementedError:
+        os.unlink(name, dir_fd=folder)
+        return
+    if not old.is_still(os.stat(temporary, dir_fd=folder, follow_symlinks=False), renamed=True):
+        with unstoppable():
+            kernel.rename_to_free(temporary, name, folder)
+            begun.discard(path)
+        raise _changed(path)
 
 
 def _put(temporary: bytes, name: bytes, folder: int) -> None:
-    """Moves a file to a name that must be free: by a link, which fails with FileExistsError where a rename would replace."""
+    """Moves a file to a name that must be free. FileExistsError."""
+    try:
+        kernel.rename_to_free(temporary, name, folder)
+        return
+    except NotImplementedError:
+        pass
     try:
         os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
     except PermissionError:  # a file system without links
@@ -223,69 +274,32 @@ def _put(temporary: bytes, name: bytes, folder: int) -> None:
         os.unlink(temporary, dir_fd=folder)
 
 
-def _prune(tree: Tree, deleted: Iterable[bytes]) -> None:
-    """Removes the folders that deletions left empty, as git does."""
-    for path in deleted:
-        for at in range(path.count(b"/"), 0, -1):
-            inner = b"/".join(path.split(b"/")[:at])
-            with suppress(OSError, CommandError), tree.folder_of(inner) as folder:
-                os.rmdir(_name(inner), dir_fd=folder)
-
-
-# ---- Back -------------------------------------------------------------------------------------------------------------------
-
-
-def _put_back(tree: Tree, entry: Entry, replaced: bool, force: bool) -> bool:
-    """Removes one file's temporary and, if it may have been replaced, puts it back as it was. False when it is left alone."""
-    with tree.folder_of(entry.path, make=replaced and entry.old is not None) as folder:
-        if folder is None:
-            return True
-        _unlink(entry.temporary, folder)  # first: while it is linked to its place, that has two names
-        if not replaced:
-            return True
-        there = tree.read(entry.path)
-        ours = force or there is None or blob_hash(there.data) == entry.new_blob
-        if entry.old is None:
-            if there is not None and ours:
-                _unlink(entry.path, folder)
-        elif there is not None and there.data == entry.old:
-            if there.mode != entry.mode:
-                _set_mode(folder, entry.path, entry.mode)
-            return True
-        elif ours:
-            _restore(folder, entry)
-        return ours
-
-
-def _restore(folder: int, entry: Entry) -> None:
-    assert entry.old is not None
-    fd = os.open(_name(entry.temporary), _NEW_FILE, 0o600, dir_fd=folder)
-    with os.fdopen(fd, "wb") as stream:
-        stream.write(entry.old)
-        stream.flush()
-        for owner in (entry.owner, (-1, entry.owner[1])):
-            with suppress(PermissionError):
-                os.fchown(fd, *owner)
-                break
-        os.fchmod(fd, entry.mode)
-        os.utime(fd, ns=entry.times_ns)
-        os.fsync(fd)
-    os.rename(_name(entry.temporary), _name(entry.path), src_dir_fd=folder, dst_dir_fd=folder)
-
-
-def _set_mode(folder: int, path: bytes, mode: int) -> None:
-    fd = os.open(_name(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+def _set_mode(folder: int, path: bytes, old: File, mode: int) -> None:
+    fd = os.open(_name(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     try:
-        if stat.S_ISREG(os.fstat(fd).st_mode):
-            os.fchmod(fd, mode)
-            os.fsync(fd)
+        if not old.is_still(os.fstat(fd)):
+            raise _changed(path)
+        os.fchmod(fd, mode)
+        os.fsync(fd)
     finally:
         os.close(fd)
 
 
-def _unlink(path: bytes, folder: int) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(_name(path), dir_fd=folder)
+def _clear(tree: Tree, steps: Iterable[Step], journal: Journal) -> None:
+    """Removes what was replaced and the folders that are empty now, and makes all names durable."""
+    touched = {_folder(folder.path) for folder in journal.made}
+    with _folders(tree) as folders:
+        for step, entry in zip(steps, journal.entries, strict=True):
+            touched.add(_folder(entry.path))
+            if step.old and not step.same_data:
+                with suppress(FileNotFoundError):
+                    os.unlink(_name(entry.temporary), dir_fd=folders.of(entry.path))
+    for folder in reversed(journal.emptied):
+        with suppress(OSError, Refused), tree.folder_of(folder.path) as outer:
+            if outer is not None:
+                os.rmdir(_name(folder.path), dir_fd=outer)
+                touched.add(_folder(folder.path))
+    sync_folders(tree, sorted(touched))
 
 
 def _name(path: bytes) -> bytes:
@@ -293,62 +307,10 @@ def _name(path: bytes) -> bytes:
 
 
 def _folder(path: bytes) -> bytes:
-    """The folder of `path` with its slash, or nothing."""
-    return path[:path.rfind(b"/") + 1]
-
-
-def _sync_folders(tree: Tree, folders: Iterable[bytes]) -> None:
-    for path in sorted(folders):
-        with tree.folder_of(path) as folder:
-            if folder is not None:
-                os.fsync(folder)
-
-
-# ---- Signals and errors -----------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise Stopped within, so that there is time to roll back."""
-
-    def stop(number: int, _frame: object) -> None:
-        raise Stopped(number)
-
-    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def held_back() -> Iterator[None]:
-    """Signals that come within are handled on leaving; unlike blocked ones they are not passed on to a process started within."""
-    held: list[int] = []
-    before = {number: signal.signal(number, lambda number, _frame: held.append(number))
-              for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for number in held:
-            signal.raise_signal(number)
-
-
-@contextmanager
-def _unstoppable() -> Iterator[None]:
-    """No signal that can wait comes in between."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return path.rpartition(b"/")[0]
 
 
 def _as_command_error(tree: Tree, error: OSError) -> CommandError:
     where = show(error.filename) if isinstance(error.filename, bytes) else error.filename or tree.name
-    code = 3 if isinstance(error, PermissionError) else 70
+    code = 3 if error.errno in _MEANWHILE else 70
     return CommandError(f"{where}: {error.strerror or error}", "nothing was changed; remove the cause and run again", code)

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import click
 
 from cromwell.contract import cli
+from cromwell.contract import settings as table
 from cromwell.contract.errors import CommandError
 
 if TYPE_CHECKING:
+    from cromwell.apply.check import Checker
+    from cromwell.apply.journal import State
     from cromwell.apply.patching import HunkReport
     from cromwell.apply.plan import Plan, Report
     from cromwell.apply.tree import Tree
+    from cromwell.contract.settings import Settings
 
 EXAMPLES = [
     ("cw-context app.py:10-30 -m 'use pathlib' | cw-generate | cw-apply", "edit app.py"),
     ("cw-apply --check 'pytest -q' edit.cwa", "apply an edit, and take it back unless the tests pass"),
     ("git diff v1 v2 | cw-apply --root copy --dry-run", "see whether a patch would apply to the files in copy"),
+    ("cw-apply --undo", "take the last patch back"),
 ]
+NEWEST = "newest"
+_alone = False  # whether this process does nothing but this command, so that it may give up rights for good
 
 
 class Source(NamedTuple):
@@ -58,45 +63,106 @@ class Source(NamedTuple):
 @click.option("--json", "as_json", is_flag=True, help="print what was done as JSON")
 @click.option("--receipt", default=None, metavar="FILE", help="write a receipt artifact to FILE")
 @click.option("--recover", is_flag=True, help="only put back what an interrupted cw-apply left in DIR")
+@click.option("--undo", "undo", is_flag=False, flag_value=NEWEST, default=None, metavar="[ID]",
+              help="take back patch ID of the log, by default the newest that is not taken back")
+@click.option("--log", "log", is_flag=True, help="list the patches that can be taken back, newest first")
+@table.options()
 def app(patch: str, root: str, dry_run: bool, reverse: bool, command: str | None, strip: int | None, candidate: int | None,
-        as_json: bool, receipt: str | None, recover: bool, **matching: Any) -> None:
+        as_json: bool, receipt: str | None, recover: bool, undo: str | None, log: bool, settings: Settings, **matching: Any) -> None:
     """Applies an edit artifact, a diff artifact or a unified diff from anywhere (standard input by default) to the files in DIR.
 
     All files change, or none does; a run that is cut off is taken back by the next one. Where a diff names the versions of files
     (git's index lines, which cw-diff writes), exactly those versions are patched."""
-    from cromwell.apply.commit import Stopped
+    from cromwell.apply.signals import Stopped
     from cromwell.apply.tree import Tree
 
+    number = _undo_number(undo)
     if dry_run and (command or receipt or recover):
         raise click.UsageError("--dry-run goes with none of --check, --receipt and --recover")
     if receipt == "-" and as_json:
         raise click.UsageError("--receipt - and --json would both go to standard output")
     if matching["markers"] and not matching["three_way"]:
         raise click.UsageError("--conflict-markers goes with --3way")
-    source = None if recover else _source(patch, candidate)
+    if sum((recover, undo is not None, log)) > 1 or patch != "-" and (recover or undo is not None or log):
+        raise click.UsageError("a patch, --undo, --log and --recover: one at a time")
+    checker = _checker(root, command)
     tree = Tree(root)
     try:
-        _settle(tree, dry_run, recover)
-        if source is None:
+        if log:
+            return _print_log(tree, as_json)
+        state = _prepare(tree, dry_run, receipt)
+        source = None if recover or undo is not None else _source(patch, candidate)
+        _settle(tree, state, dry_run, recover)
+        if recover:
             return
-        planned = _plan(tree, source, reverse, strip, matching)
-        reports, steps = planned.reports, planned.steps()
+        extra: dict[str, Any] = {}
+        planned = None
+        if source is None:
+            source, reports, steps, extra = _undoing(tree, state, number)
+        else:
+            planned = _plan(tree, source, reverse, strip, matching)
+            reports, steps = planned.reports, planned.steps()
+        kept = None
         if steps and not dry_run:
-            from cromwell.apply import commit, journal
+            from cromwell.apply.commit import Work, commit
 
-            state = journal.state_folder(tree)
-            journal.make_folder(state)
-            commit.commit(tree, state, steps, _checker(tree, command) if command else None)
+            work = Work(source.name, settings.undo_count, settings.undo_size_bytes, **extra)
+            kept = commit(tree, state, steps, checker, work)
         _tell(reports, dry_run)
+        if steps and not dry_run:
+            _tell_number(kept)
         if as_json:
-            _print_json(reports, dry_run)
+            _print_json(reports, dry_run, kept)
         if receipt is not None:
-            _write_receipt(receipt, source, reports, {"reverse": reverse, "strip": strip, **matching})
-        _complain(planned, dry_run)
+            arguments = {"reverse": reverse, "strip": strip, "undo": extra.get("undoes"), **matching}
+            _write_receipt(receipt, source, reports, arguments)
+        if planned is not None:
+            _complain(planned, dry_run)
     except Stopped as stopped:
         click.get_current_context().exit(128 + stopped.number)
     finally:
         tree.close()
+        if checker is not None:
+            checker.close()
+
+
+def _prepare(tree: Tree, dry_run: bool, receipt: str | None) -> State:
+    """The folder for journals; and from here on this process, where it is this command's own, cannot write anywhere but there, below the
+    root, and for the receipt."""
+    # What is loaded later cannot leave its bytecode.
+    from cromwell.apply import commit, landlock, parse, paths, plan, undo, unified  # noqa: F401
+    from cromwell.apply.journal import State
+
+    state = State(tree)
+    if not dry_run:
+        state.make()
+    if not _alone:
+        return state
+    opened = []
+    try:
+        allowed = []
+        for path, rights in () if dry_run else ((state.folder, landlock.FOLDER), *_receipt_rights(receipt)):
+            opened.append(os.open(path, os.O_PATH | os.O_CLOEXEC))
+            allowed.append((opened[-1], rights))
+        if not landlock.restrict([*allowed, *(() if dry_run else ((tree.fd, landlock.FOLDER),))]):
+            cli.detail("this kernel cannot confine the process (Landlock); paths are checked all the same")
+    finally:
+        for fd in opened:
+            os.close(fd)
+    return state
+
+
+def _receipt_rights(receipt: str | None) -> list[tuple[str, int]]:
+    """Where cli.output writes FILE of --receipt: beside it, or into what is no regular file."""
+    from cromwell.apply import landlock
+
+    if receipt is None or receipt == "-":
+        return []
+    target = os.path.realpath(receipt)
+    if os.path.exists(target) and not os.path.isfile(target):
+        return [] if os.path.isdir(target) else [(target, landlock.FILE)]
+    folder = os.path.dirname(target)
+    return [(folder, landlock.FOLDER)] if os.path.isdir(folder) else []
 
 
 def _source(patch: str, candidate: int | None) -> Source:
@@ -129,23 +195,39 @@ def _peek(stream: BinaryIO) -> bytes:
     return peek(4)[:4]
 
 
-def _settle(tree: Tree, dry_run: bool, asked: bool) -> None:
+def _settle(tree: Tree, state: State, dry_run: bool, asked: bool) -> None:
     """Takes the lock and finishes what an interrupted run left; --dry-run only looks."""
-    from cromwell.apply import journal
-
     if dry_run:
-        if journal.is_pending(journal.state_folder(tree)):
+        if state.is_pending():
             raise CommandError(f"{tree.name}: an interrupted cw-apply has to be taken back first", "run cw-apply --recover", 3)
         return
     from cromwell.apply.commit import recover
 
-    state = journal.state_folder(tree)
-    tree.lock(state)
+    tree.lock(state.lock)
     count = recover(tree, state)
     if count is not None:
         cli.message(f"took back an interrupted cw-apply: {count} file{'s' * (count != 1)} as before")
     elif asked:
         cli.message("nothing to recover")
+
+
+def _undo_number(text: str | None) -> int | None:
+    """The number given with --undo, None for the newest."""
+    if text in (None, NEWEST):
+        return None
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:20]) < 10**18:
+        raise click.UsageError(f"--undo {text}: is no number of the log, which cw-apply --log prints")
+    return int(text)
+
+
+def _undoing(tree: Tree, state: State, number: int | None) -> tuple[Source, list[Report], list[Any], dict[str, Any]]:
+    """The steps that take a patch back, and what commit.Work holds of them."""
+    from cromwell.apply import undo
+
+    undoing = undo.plan(tree, state, number)
+    cli.detail(f"takes back patch {undoing.number}: {undoing.journal.source}")
+    extra = {"undoes": undoing.number, "returning": undoing.returning, "folders": undoing.folders, "may_go": undoing.may_go}
+    return Source(b"", f"undo of {undoing.number}", [], ""), undoing.reports, undoing.steps, extra
 
 
 def _plan(tree: Tree, source: Source, reverse: bool, strip: int | None, matching: dict[str, Any]) -> Plan:
@@ -166,32 +248,13 @@ def _plan(tree: Tree, source: Source, reverse: bool, strip: int | None, matching
     return planned
 
 
-def _checker(tree: Tree, command: str) -> Callable[[], None]:
-    """A function that runs `command` in the root and raises CommandError (5) when it fails."""
+def _checker(root: str, command: str | None) -> Checker | None:
+    """What runs --check, before anything is opened that it should not have."""
+    if command is None or not os.path.isdir(root):  # Tree says what is wrong with the root
+        return None
+    from cromwell.apply.check import Checker
 
-    def check() -> None:
-        import signal
-        import subprocess
-
-        from cromwell.apply.commit import held_back
-
-        # Its output goes to stderr, since stdout is for --json; it gets a process group, so that all of it can be stopped.
-        process = None
-        try:
-            with held_back():  # a signal while it starts would leave it running
-                process = subprocess.Popen(["sh", "-c", command], cwd=tree.root, stdin=subprocess.DEVNULL, stdout=2, process_group=0)
-            code = process.wait()
-        except BaseException:
-            if process is not None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-            raise
-        if code:
-            how = f"exited with {code}" if code > 0 else f"was ended by {signal.Signals(-code).name}"
-            raise CommandError(f"--check {command}: {how}", "every file was put back; without --check the patch would stay", 5)
-
-    return check
+    return Checker(os.path.realpath(root), command)
 
 
 # ---- What was done ----------------------------------------------------------------------------------------------------------
@@ -233,12 +296,43 @@ def _complain(planned: Plan, dry_run: bool) -> None:
         raise CommandError(what, "look for <<<<<<< and keep one side of each", 3)
 
 
-def _print_json(reports: list[Report], dry_run: bool) -> None:
+def _tell_number(kept: int | None) -> None:
+    if kept is None:
+        cli.message("not kept for --undo: larger than undo_size, or undo_count is 0")
+    else:
+        cli.detail(f"cw-apply --undo {kept} takes it back")
+
+
+def _print_json(reports: list[Report], dry_run: bool, kept: int | None) -> None:
     import json
 
-    document = {"version": 1, "dry_run": dry_run, "files": [report.as_json() for report in reports]}
+    document = {"version": 1, "dry_run": dry_run, "undo": kept, "files": [report.as_json() for report in reports]}
     with cli.output(None, binary=False) as stream:
         stream.write(json.dumps(document, indent=2).encode() + b"\n")
+
+
+def _print_log(tree: Tree, as_json: bool) -> None:
+    """The log, one line a patch, or as JSON."""
+    import json
+    import time
+
+    from cromwell.apply import undo
+    from cromwell.apply.journal import State
+    from cromwell.contract.words import one_line
+
+    records = undo.log(State(tree))
+    lines = []
+    for record in records:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.time_s))
+        names = ", ".join(path for path, _status in record.files[:3]) + ", ..." * (len(record.files) > 3)
+        lines.append(f"{record.number:5}  {when}  {len(record.files):4} file{'s' if len(record.files) != 1 else ' '}  "
+                     f"{one_line(record.source)}{' (taken back)' * record.undone}: {one_line(names)}\n")
+    document = {"version": 1, "root": tree.root, "entries": [record.as_json() for record in records]}
+    with cli.output(None, binary=False) as stream:
+        text = json.dumps(document, indent=2) + "\n" if as_json else "".join(lines)
+        stream.write(text.encode("utf-8", "backslashreplace"))
+    if not records:
+        cli.message("nothing to take back")
 
 
 def _write_receipt(path: str, source: Source, reports: list[Report], arguments: dict[str, Any]) -> None:
@@ -254,6 +348,8 @@ def _write_receipt(path: str, source: Source, reports: list[Report], arguments: 
 
 def main() -> None:
     """The command cw-apply."""
+    global _alone
+    _alone = True
     cli.command_main(app)
 
 

@@ -1,5 +1,6 @@
-"""The files under one root, reached so that nothing outside it can be: every folder on the way is opened by name within the one
-before, never through a symbolic link, and only regular files with one name are read or replaced.
+"""The files under one root, reached so that nothing outside it can be: by openat2, which follows no symbolic link and never leaves
+the root, or, where the kernel lacks it, folder by folder, each opened by name within the one before. Only regular files with one name
+are read or replaced.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
+from cromwell.apply import kernel
 from cromwell.apply.errors import Refused
 from cromwell.apply.paths import show
 from cromwell.contract.errors import CommandError
@@ -25,21 +27,23 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class File(NamedTuple):
-    """A regular file's bytes and what identified it when it was read."""
+    """A regular file's bytes, what identified it when it was read, and its extended attributes."""
 
     data: bytes
     status: os.stat_result
+    xattrs: tuple[tuple[str, bytes], ...] = ()
 
     @property
     def mode(self) -> int:
         """Permission bits."""
         return self.status.st_mode & 0o777
 
-    def is_still(self, status: os.stat_result) -> bool:
-        """Whether `status` is of the same file, unchanged since."""
+    def is_still(self, status: os.stat_result, renamed: bool = False) -> bool:
+        """Whether `status` is of the same file, unchanged since; `renamed` by this process, which moves the time of its last change."""
         mine = self.status
-        return ((mine.st_dev, mine.st_ino, mine.st_size, mine.st_mtime_ns, mine.st_ctime_ns)
-                == (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+        return ((mine.st_dev, mine.st_ino, mine.st_size, mine.st_mtime_ns, mine.st_mode)
+                == (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode)
+                and (renamed or mine.st_ctime_ns == status.st_ctime_ns))
 
 
 class Tree:
@@ -51,15 +55,16 @@ class Tree:
             self.fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise CommandError(f"{root}: {error.strerror}", "--root names the folder that the patch's paths start from") from None
+        self.in_one_step = kernel.has_openat2(self.fd)
 
     def close(self) -> None:
         """Lets go of the root, and of its lock."""
         os.close(self.fd)
 
-    def lock(self, state: str) -> None:
+    def lock(self, substitute: str) -> None:
         """Waits until no other cw-apply works on this root, at most LOCK_WAIT_S; held until close.
 
-        The lock is on the folder itself; where the file system cannot (NFS), on a file `lock` in the folder `state`."""
+        The lock is on the folder itself; where the file system cannot (NFS), on the file `substitute`."""
         fd, until = self.fd, time.monotonic() + LOCK_WAIT_S
         while True:
             try:
@@ -71,65 +76,102 @@ class Tree:
             except OSError:
                 if fd != self.fd:
                     raise
-                os.makedirs(state, mode=0o700, exist_ok=True)
-                fd = os.open(os.path.join(state, "lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+                fd = os.open(substitute, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
     @contextmanager
     def folder_of(self, path: bytes, make: bool = False) -> Iterator[int | None]:
         """An open descriptor of the folder that `path` lies in, or None when a folder on the way is missing.
 
         With `make`, missing folders are made. Refused when a symbolic link or anything but a folder is in the way."""
-        fd, parts = self.fd, path.split(b"/")[:-1]
+        folder = path.rpartition(b"/")[0]
+        if not folder:
+            yield self.fd
+            return
+        fd = self.open_folder(folder, make)
         try:
-            for depth, part in enumerate(parts):
-                try:
-                    inner = os.open(part, _FOLDER, dir_fd=fd)
-                except FileNotFoundError:
-                    if not make:
-                        yield None
-                        return
-                    with suppress(FileExistsError):
-                        os.mkdir(part, 0o777, dir_fd=fd)
-                    os.fsync(fd)
-                    inner = os.open(part, _FOLDER, dir_fd=fd)
-                except OSError as error:
-                    raise self._obstacle(fd, part, b"/".join(parts[:depth + 1]), error) from None
-                if fd != self.fd:
-                    os.close(fd)
-                fd = inner
             yield fd
         finally:
-            if fd != self.fd:
+            if fd is not None:
                 os.close(fd)
 
-    def missing_folders(self, path: bytes) -> list[bytes]:
-        """The folders, outermost first, that would have to be made for `path`."""
-        parts = path.split(b"/")
-        folders = [b"/".join(parts[:depth]) for depth in range(1, len(parts))]
-        for index, folder in enumerate(folders):
-            with self.folder_of(folder + b"/") as fd:
-                if fd is None:
-                    return folders[index:]
-        return []
+    def open_folder(self, path: bytes, make: bool = False) -> int | None:
+        """As folder_of, for the folder itself; the caller closes it."""
+        if self.in_one_step:
+            try:
+                return kernel.open_beneath(self.fd, path, _FOLDER)
+            except FileNotFoundError:
+                if not make:
+                    return None
+            except OSError:  # step by step shows what is in the way
+                pass
+        fd, parts = os.dup(self.fd), path.split(b"/")
+        for depth, part in enumerate(parts):
+            try:
+                inner = self._enter(fd, part, make)
+            except OSError as error:
+                raise self._obstacle(fd, part, b"/".join(parts[:depth + 1]), error) from None
+            finally:
+                os.close(fd)
+            if inner is None:
+                return None
+            fd = inner
+        return fd
 
-    def read(self, path: bytes) -> File | None:
-        """The file at `path`, or None when there is nothing. Refused for anything but a regular file with one name."""
+    @staticmethod
+    def _enter(folder: int, name: bytes, make: bool) -> int | None:
+        try:
+            return os.open(name, _FOLDER, dir_fd=folder)
+        except FileNotFoundError:
+            if not make:
+                return None
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o777, dir_fd=folder)
+        return os.open(name, _FOLDER, dir_fd=folder)
+
+    def open_file(self, path: bytes) -> int | None:
+        """A descriptor for reading whatever is at `path`, or None when there is nothing. Refused for a symbolic link and what cannot be
+        opened."""
+        if self.in_one_step:
+            try:
+                return kernel.open_beneath(self.fd, path, _FILE)
+            except FileNotFoundError:
+                return None
+            except OSError:
+                pass
         with self.folder_of(path) as folder:
             if folder is None:
                 return None
             name = path.rpartition(b"/")[2]
             try:
-                fd = os.open(name, _FILE, dir_fd=folder)
+                return os.open(name, _FILE, dir_fd=folder)
             except FileNotFoundError:
                 return None
             except OSError as error:
                 raise self._obstacle(folder, name, path, error) from None
-            try:
-                status = os.fstat(fd)
-                _check_kind(path, status)
-                return File(_read_all(fd, status.st_size), status)
-            finally:
+
+    def missing_folders(self, path: bytes) -> list[bytes]:
+        """The folders, outermost first, that would have to be made for `path`."""
+        missing: list[bytes] = []
+        while b"/" in path:
+            path = path.rpartition(b"/")[0]
+            fd = self.open_folder(path)
+            if fd is not None:
                 os.close(fd)
+                break
+            missing.insert(0, path)
+        return missing
+
+    def read(self, path: bytes) -> File | None:
+        """The file at `path`, or None when there is nothing. Refused for anything but a regular file with one name."""
+        fd = self.open_file(path)
+        if fd is None:
+            return None
+        try:
+            status = os.fstat(fd)
+            _check_kind(path, status)
+            return File(_read_all(fd, status.st_size), status, _attributes(fd))
+        finally:
+            os.close(fd)
 
     def _obstacle(self, folder: int, name: bytes, path: bytes, error: OSError) -> CommandError:
         """Why `name` in `folder` could not be opened."""
@@ -159,7 +201,23 @@ def _check_kind(path: bytes, status: os.stat_result) -> None:
 
 
 def _read_all(fd: int, size_hint: int) -> bytes:
-    pieces = []
+    data = os.read(fd, size_hint + 1)
+    if len(data) == size_hint:
+        return data
+    pieces = [data]
     while piece := os.read(fd, size_hint + 1):
         pieces.append(piece)
     return b"".join(pieces)
+
+
+def _attributes(fd: int) -> tuple[tuple[str, bytes], ...]:
+    """The extended attributes, access lists among them, that this process may read."""
+    try:
+        names = os.listxattr(fd)
+    except OSError:  # a file system without
+        return ()
+    found = []
+    for name in names:
+        with suppress(OSError):
+            found.append((name, os.getxattr(fd, name)))
+    return tuple(found)

@@ -2,7 +2,7 @@
 
 The project file is `.cromwell.toml` in the current folder or one above it (the search ends after a folder with `.git`, and before one
 that anybody may write to); the user file is `$XDG_CONFIG_HOME/cromwell/config.toml`. Both hold `name = value` lines of the names below;
-a project file cannot move or size the cache, since it may come with a stranger's code."""
+a project file cannot move or size the cache or the undo store, since it may come with a stranger's code."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ class Settings(NamedTuple):
     cache: bool
     cache_dir: str
     cache_size_bytes: int
+    undo_count: int  # patches that cw-apply keeps for --undo
+    undo_size_bytes: int
     origins: dict[str, str]
 
 
@@ -39,6 +41,12 @@ def _path(text: str, folder: str) -> str:
 def _threads(text: str, _folder: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 64:
         raise ValueError("is not a number of threads from 0 to 64")
+    return int(text)
+
+
+def _count(text: str, _folder: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 10_000:
+        raise ValueError("is not a number from 0 to 10000")
     return int(text)
 
 
@@ -81,7 +89,10 @@ _SETTINGS = {
     "cache": _Setting(_flag, lambda: True, "CROMWELL_CACHE_ENABLED"),
     "cache_dir": _Setting(_path, _default_cache, "CROMWELL_CACHE", in_project=False),
     "cache_size": _Setting(_size, lambda: 2 << 30, "CROMWELL_CACHE_SIZE", in_project=False),
+    "undo_count": _Setting(_count, lambda: 100, "CROMWELL_UNDO_COUNT", in_project=False),
+    "undo_size": _Setting(_size, lambda: 512 << 20, "CROMWELL_UNDO_SIZE", in_project=False),
 }
+_SIZES = ("cache_size", "undo_size")
 
 
 def _xdg(variable: str, fallback: str) -> str:
@@ -107,7 +118,8 @@ def load(flags: Mapping[str, Any]) -> Settings:
     for name, setting in _SETTINGS.items():
         if name not in values:
             values[name], origins[name] = setting.default(), "default"
-    values["cache_size_bytes"] = values.pop("cache_size")
+    for name in _SIZES:
+        values[f"{name}_bytes"] = values.pop(name)
     return Settings(**values, origins=origins)
 
 
@@ -175,7 +187,7 @@ def print_config(flags: Mapping[str, Any]) -> None:
     """Prints every setting with its origin, the options of a command (None: not given) taken into account."""
     settings = load({name: flags.get(name) for name in _SETTINGS})
     for name in _SETTINGS:
-        value = getattr(settings, "cache_size_bytes" if name == "cache_size" else name)
+        value = getattr(settings, f"{name}_bytes" if name in _SIZES else name)
         text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
         print(f"{name} = {text}  # {settings.origins[name]}")
 
