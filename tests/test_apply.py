@@ -164,7 +164,7 @@ def test_plans_own_diff_on_files(tmp_path, old, new, old_executable, new_executa
     if diff is None:
         return
     (step,) = steps(root, unified.write(diff))
-    assert step.path == b"f" and (step.new and (step.new.data, step.new.executable)) == (after and tuple(after))
+    assert step.path == b"f" and (step.new and (step.new.data, step.new.executable)) == (after and (after.data, after.executable))
 
 
 @settings(max_examples=300, deadline=None)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from cromwell.apply import binary_patch
 from cromwell.apply.errors import PatchError, Refused
 from cromwell.apply.names import quoted_prefix
+from cromwell.apply.unified import NO_DIFFERENCE
 
 MAX_PATCH_BYTES = 256 << 20
 MAX_FILES = 100_000
@@ -92,9 +93,13 @@ class FilePatch(NamedTuple):
 
 
 def parse(text: bytes, source: str) -> list[FilePatch]:
-    """The files of a patch, in order. `source` names it in errors. PatchError, also when there is none; Refused."""
+    """The files of a patch, in order. `source` names it in errors. PatchError, also when there is none; Refused.
+
+    What cw-diff says of equal files is a patch of no files; an empty text is not, since a command that failed leaves one, too."""
     if len(text) > MAX_PATCH_BYTES:
         raise PatchError(f"{source}: larger than {MAX_PATCH_BYTES >> 20} MiB", "split the patch")
+    if text == NO_DIFFERENCE:
+        return []
     files = _Parser(text, source).files()
     if not files:
         if not text.strip():

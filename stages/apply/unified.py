@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from cromwell.apply.blob import ABSENT, blob_hash
 from cromwell.apply.names import quote
 
 CONTEXT_LINES = 3
-HEADING_BYTES = 80  # git's limit for the text after the second @@
-_HEADING = re.compile(rb"[A-Za-z_$]")
+NO_DIFFERENCE = b"# no difference\n"
+"""What cw-diff writes to a pipe when it has nothing to write, since a reader takes an empty pipe for the end of a failed command."""
+
+BINARY_PROBE_BYTES = 8000  # git looks for a NUL in as many
 
 Change = tuple[int, int, int, int]
 """(old first, old count, new first, new count), lines from 0, as binding.diff_lines gives them."""
 
 
 class Version(NamedTuple):
-    """A file's bytes and whether it is executable."""
+    """A file's bytes (a symbolic link's target when `link`) and whether it is executable."""
 
     data: bytes
     executable: bool = False
+    link: bool = False
 
     @property
     def mode(self) -> bytes:
         """As git writes it."""
-        return b"100755" if self.executable else b"100644"
+        return b"120000" if self.link else b"100755" if self.executable else b"100644"
 
 
 class Hunk(NamedTuple):
@@ -40,22 +42,37 @@ class Hunk(NamedTuple):
 
 
 class FileDiff(NamedTuple):
-    """The differences between two versions of one file; None is a version that does not exist."""
+    """The differences between two versions of one file; None is a version that does not exist.
+
+    `body` is the text after the --- and +++ lines, or the whole of a binary difference. `old_path` differs from `path` where the file
+    was moved: "rename" or "copy", with git's similarity in percent."""
 
     path: bytes
     old: Version | None
     new: Version | None
-    hunks: list[Hunk]
+    old_path: bytes
+    moved: str
+    similarity: int
+    binary: bool
+    context: int
+    changes: list[Change]
+    body: bytes
 
     @property
     def added(self) -> int:
         """Lines added."""
-        return sum(change[3] for hunk in self.hunks for change in hunk.changes)
+        return sum(change[3] for change in self.changes)
 
     @property
     def removed(self) -> int:
         """Lines removed."""
-        return sum(change[1] for hunk in self.hunks for change in hunk.changes)
+        return sum(change[1] for change in self.changes)
+
+    @property
+    def hunks(self) -> list[Hunk]:
+        """The changes with their context, as `body` shows them."""
+        data = self.old.data if self.old else b""
+        return group(self.changes, data.count(b"\n") + (data[-1:] not in (b"", b"\n")), self.context)
 
 
 def split_lines(data: bytes) -> list[bytes]:
@@ -68,16 +85,32 @@ def split_lines(data: bytes) -> list[bytes]:
     return lines
 
 
-def compare(path: bytes, old: Version | None, new: Version | None, context: int = CONTEXT_LINES) -> FileDiff | None:
-    """The difference of two versions, or None when there is none. `path` is relative with "/" between its parts."""
-    from cromwell.binding import diff_lines
+def compare(path: bytes, old: Version | None, new: Version | None, context: int = CONTEXT_LINES, *, algorithm: str = "histogram",
+            old_path: bytes | None = None, moved: str = "", similarity: int = 100, binary: str = "text") -> FileDiff | None:
+    """The difference of two versions, or None when there is none. Paths are relative with "/" between their parts.
 
-    if old == new:
+    `binary` is what becomes of files that look binary: "text" compares their lines, "note" says that they differ, "patch" makes a git
+    binary patch. Both versions are of one kind, link or not."""
+    if old == new and not moved:
         return None
     old_data, new_data = old.data if old else b"", new.data if new else b""
-    changes = diff_lines(old_data, new_data)
-    old_size = old_data.count(b"\n") + (old_data[-1:] not in (b"", b"\n"))
-    return FileDiff(path, old, new, group(changes, old_size, context))
+    is_binary = binary != "text" and looks_binary(old_data, new_data)
+    changes, body = [], b""
+    if old_data == new_data:
+        pass
+    elif is_binary:
+        body = _binary_body(path, old_path or path, old, new, binary)
+    else:
+        from cromwell.binding import Diff
+
+        with Diff(old_data, new_data, algorithm) as diff:
+            changes, body = diff.changes(), diff.text(context)
+    return FileDiff(path, old, new, old_path or path, moved, similarity, is_binary, context, changes, body)
+
+
+def looks_binary(*contents: bytes) -> bool:
+    """Whether git takes one of `contents` for binary."""
+    return any(data.find(b"\0", 0, BINARY_PROBE_BYTES) >= 0 for data in contents)
 
 
 def group(changes: Sequence[Change], old_size: int, context: int) -> list[Hunk]:
@@ -100,66 +133,40 @@ def group(changes: Sequence[Change], old_size: int, context: int) -> list[Hunk]:
 
 def write(diff: FileDiff) -> bytes:
     """The text of one file's diff."""
-    return b"".join(_header(diff)) + b"".join(_body(diff))
+    return header(diff) + diff.body
 
 
-def _header(diff: FileDiff) -> Iterator[bytes]:
+def header(diff: FileDiff) -> bytes:
+    """The lines before the first hunk."""
     old, new = diff.old, diff.new
-    old_name, new_name = quote(b"a/" + diff.path), quote(b"b/" + diff.path)
-    yield b"diff --git %s %s\n" % (old_name, new_name)
+    old_name, new_name = quote(b"a/" + diff.old_path), quote(b"b/" + diff.path)
+    lines = [b"diff --git %s %s\n" % (old_name, new_name)]
     mode = b""
     if old is None and new is not None:
-        yield b"new file mode %s\n" % new.mode
+        lines.append(b"new file mode %s\n" % new.mode)
     elif new is None and old is not None:
-        yield b"deleted file mode %s\n" % old.mode
-    elif old is not None and new is not None and old.executable != new.executable:
-        yield b"old mode %s\nnew mode %s\n" % (old.mode, new.mode)
+        lines.append(b"deleted file mode %s\n" % old.mode)
+    elif old is not None and new is not None and old.mode != new.mode:
+        lines.append(b"old mode %s\nnew mode %s\n" % (old.mode, new.mode))
     elif old is not None:
         mode = b" " + old.mode
+    if diff.moved:
+        how = diff.moved.encode()
+        lines.append(b"similarity index %d%%\n" % diff.similarity)
+        lines.append(b"%s from %s\n%s to %s\n" % (how, quote(diff.old_path), how, quote(diff.path)))
     old_blob, new_blob = (blob_hash(version.data) if version else ABSENT for version in (old, new))
     if old_blob != new_blob:
-        yield f"index {old_blob}..{new_blob}".encode() + mode + b"\n"
-    if diff.hunks:  # as git, a tab ends a name with spaces, so that patch does not take the rest for a date
-        yield b"--- %s%s\n" % (old_name if old else b"/dev/null", b"\t" if old and b" " in old_name else b"")
-        yield b"+++ %s%s\n" % (new_name if new else b"/dev/null", b"\t" if new and b" " in new_name else b"")
+        lines.append(f"index {old_blob}..{new_blob}".encode() + mode + b"\n")
+    if diff.body and not diff.binary:  # as git, a tab ends a name with spaces, so that patch does not take the rest for a date
+        lines.append(b"--- %s%s\n" % (old_name if old else b"/dev/null", b"\t" if old and b" " in old_name else b""))
+        lines.append(b"+++ %s%s\n" % (new_name if new else b"/dev/null", b"\t" if new and b" " in new_name else b""))
+    return b"".join(lines)
 
 
-def _body(diff: FileDiff) -> Iterator[bytes]:
-    if not diff.hunks:
-        return
-    old_lines = split_lines(diff.old.data if diff.old else b"")
-    new_lines = split_lines(diff.new.data if diff.new else b"")
-    heading, searched = b"", 0
-    for hunk in diff.hunks:
-        for at in range(hunk.old_first - 1, searched - 1, -1):
-            if _HEADING.match(old_lines[at]):
-                heading = _shorten(old_lines[at])
-                break
-        searched = hunk.old_first
-        ranges = b"-%s +%s" % (_range(hunk.old_first, hunk.old_count), _range(hunk.new_first, hunk.new_count))
-        yield b"@@ %s @@%s\n" % (ranges, b" " + heading if heading else b"")
-        at = hunk.old_first
-        for old_first, old_count, new_first, new_count in hunk.changes:
-            yield from _marked(b" ", old_lines[at:old_first])
-            yield from _marked(b"-", old_lines[old_first:old_first + old_count])
-            yield from _marked(b"+", new_lines[new_first:new_first + new_count])
-            at = old_first + old_count
-        yield from _marked(b" ", old_lines[at:hunk.old_first + hunk.old_count])
+def _binary_body(path: bytes, old_path: bytes, old: Version | None, new: Version | None, binary: str) -> bytes:
+    if binary == "patch":
+        from cromwell.apply.diff_binary import binary_patch
 
-
-def _shorten(line: bytes) -> bytes:
-    """A heading line cut to HEADING_BYTES at a character's border."""
-    return line[:HEADING_BYTES].decode("utf-8", "ignore").rstrip().encode()
-
-
-def _range(first: int, count: int) -> bytes:
-    """A hunk header's range: lines from 1; of an empty range the line before it; a count of 1 is left out."""
-    start = first + 1 if count else first
-    return b"%d" % start if count == 1 else b"%d,%d" % (start, count)
-
-
-def _marked(mark: bytes, lines: Sequence[bytes]) -> Iterator[bytes]:
-    for line in lines:
-        yield mark + line
-        if not line.endswith(b"\n"):
-            yield b"\n\\ No newline at end of file\n"
+        return binary_patch(old.data if old else b"", new.data if new else b"")
+    names = quote(b"a/" + old_path) if old else b"/dev/null", quote(b"b/" + path) if new else b"/dev/null"
+    return b"Binary files %s and %s differ\n" % names
