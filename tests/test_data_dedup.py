@@ -42,7 +42,7 @@ def test_a_scan_is_what_a_regular_expression_finds(parts):
     found, words = scan(text), dedup_check._WORD.findall(text)
     assert [text[start : start + size] for start, size in zip(found.starts, found.sizes, strict=True)] == words
     assert len(set(found.words.tolist())) == len(set(words))
-    assert text.splitlines() == [] or len(found.line_ends) == len(text.split(b"\n")) - text.endswith(b"\n")
+    assert text.splitlines() == [] or len(found.texts.line_ends) == len(text.split(b"\n")) - text.endswith(b"\n")
 
 
 def test_similarity_is_that_of_python_sets():

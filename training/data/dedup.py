@@ -3,6 +3,8 @@
 A text is the set of its runs of SHINGLE words. Two texts are near-duplicates when the Jaccard similarity of their sets is at least
 THRESHOLD. Signatures only propose pairs: whatever they propose is compared exactly before anything is dropped (dedup_groups.py).
 
+Many texts are done at once: their words, or shingles, lie one after the other, with the place where each text's begin.
+
 Signatures use one hash of every shingle instead of 220 (one-permutation hashing, Li, Owen and Zhang 2012): its high bits choose one of
 220 bins, and a bin keeps its least hash. Bins that stay empty, in small files, are filled by further rounds with hashes made anew.
 The round that first fills a bin for the union of two sets does so for one of them at least, so two bins are equal with probability J."""
@@ -11,14 +13,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from .dedup_tokens import mix, odd
+from .dedup_tokens import mix, odd, per_text
 
 SHINGLE = 5  # words
 THRESHOLD = 0.85
 BUCKETS, BUCKET_HASHES = 20, 11  # 97% of pairs at 0.85 share a bucket, of pairs at 0.6 7%; 14 x 16 finds 66% (docs/data.md)
 BINS = BUCKETS * BUCKET_HASHES
 KEYS = BUCKETS + 1  # a file's keys: of its buckets, and of all its words in order
-_ROUND_SHINGLES = 1536  # hashed at once: enough to fill nearly all bins (one in 950 stays empty)
+_TURN_SHINGLES = 2048  # hashed at once: enough to fill all bins of 49 texts in 50
 _MAX = np.uint64(0xFFFFFFFFFFFFFFFF)
 _PLACE = odd(1, SHINGLE)
 _IN_BUCKET = odd(2, BUCKET_HASHES)
@@ -27,13 +29,22 @@ _STEP = odd(3, 1)[0]
 
 def shingles(words: np.ndarray) -> np.ndarray:
     """Hashes of every SHINGLE words in a row, in order and with repetitions, uint64; of all words when there are fewer."""
-    if not len(words):
-        return np.zeros(0, np.uint64)
-    count = max(1, len(words) - SHINGLE + 1)
-    total = words[:count] * _PLACE[0]
+    return shingles_of(words, np.array([0, len(words)]))[0]
+
+
+def shingles_of(words: np.ndarray, word_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The shingles of some texts, one after the other, and the first of each, int64 [texts + 1]; `word_of` is the first word of each."""
+    counts = np.diff(word_of)
+    total = words * _PLACE[0]
     for place in range(1, min(SHINGLE, len(words))):
-        total += words[place : place + count] * _PLACE[place]
-    return mix(total)
+        total[: len(words) - place] += words[place:] * _PLACE[place]
+    whole = np.ones(len(words), bool)  # of the last words of a text, begin shingles that reach beyond it
+    for place in range(1, SHINGLE):
+        whole[word_of[1:][counts > place] - place] = False
+    for short in np.flatnonzero((counts > 0) & (counts < SHINGLE)):
+        own = words[word_of[short] : word_of[short + 1]]
+        total[word_of[short]] = (own * _PLACE[: len(own)]).sum(dtype=np.uint64)
+    return mix(total[whole]), np.append(0, np.cumsum(np.where(counts, np.maximum(1, counts - SHINGLE + 1), 0)))
 
 
 def as_set(hashes: np.ndarray) -> np.ndarray:
@@ -54,31 +65,64 @@ def jaccard(first: np.ndarray, second: np.ndarray) -> float:
 
 def signature(hashes: np.ndarray) -> np.ndarray:
     """The MinHash signature of a set of shingles, uint64 [BINS]; repetitions and order do not matter. At least one shingle."""
-    found = np.full(BINS, _MAX, np.uint64)
-    per_turn, first = -(-_ROUND_SHINGLES // len(hashes)), 0
-    while True:
-        rounds = np.arange(per_turn, dtype=np.uint64)[:, None]
-        values = mix(hashes[None, :] + (rounds + np.uint64(first)) * _STEP)  # [rounds, shingles]
-        places = ((values >> np.uint64(32)) * np.uint64(BINS) >> np.uint64(32)) + rounds * np.uint64(BINS)
-        least = np.full(per_turn * BINS, _MAX, np.uint64)
-        np.minimum.at(least, places.view(np.int64).reshape(-1), values.reshape(-1))
-        least = least.reshape(per_turn, BINS)
-        earliest = least[(least != _MAX).argmax(axis=0), np.arange(BINS)]  # of the first round that filled the bin
-        found = np.where(found == _MAX, earliest, found)
-        if found.max() != _MAX:
-            return found
-        first += per_turn
+    return signatures(hashes, np.array([0, len(hashes)]))[0]
 
 
-def bucket_keys(sketch: np.ndarray) -> np.ndarray:
-    """One key for each bucket of a signature, uint64 [BUCKETS]: equal keys are equal bins."""
-    return mix((mix(sketch).reshape(BUCKETS, BUCKET_HASHES) * _IN_BUCKET).sum(axis=1, dtype=np.uint64))
+def signatures(hashes: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """The signature of each of some sets, uint64 [sets, BINS]; `bounds` is the first shingle of each, of which it has one at least."""
+    counts = np.diff(bounds)
+    found = _least(hashes, bounds, np.zeros_like(counts), -(-_TURN_SHINGLES // counts))
+    for one in np.flatnonzero((found == _MAX).any(axis=1)):
+        own, first, per_turn = hashes[bounds[one] : bounds[one + 1]], 0, -(-_TURN_SHINGLES // counts[one])
+        while (empty := found[one] == _MAX).any():
+            first += per_turn
+            found[one][empty] = _least(own, np.array([0, len(own)]), np.array([first]), np.array([per_turn]))[0][empty]
+    return found
 
 
-def sequence_key(words: np.ndarray) -> np.uint64:
-    """A key of all the words in their order: a polynomial in an odd number, modulo 2^64."""
-    powers = np.cumprod(np.full(len(words), _STEP, np.uint64))
-    return mix(np.array([(words * powers).sum(dtype=np.uint64) + np.uint64(len(words))]))[0]
+def _least(hashes: np.ndarray, bounds: np.ndarray, first: np.ndarray, rounds: np.ndarray) -> np.ndarray:
+    """Bins of each set, filled by the first round that does so of the given number of rounds, which begin with `first`; [sets, BINS]."""
+    row_of = np.append(0, np.cumsum(rounds))  # a row for each round of each set
+    rows, starts, counts = int(row_of[-1]), bounds[:-1], np.diff(bounds)
+    round_of = np.arange(rows) - np.repeat(row_of[:-1] - first, rounds)
+    sizes = np.repeat(counts, rounds)
+    ends = np.cumsum(sizes)
+    places = np.arange(int(ends[-1])) + np.repeat(np.repeat(starts, rounds) - (ends - sizes), sizes)
+    values = mix(hashes[places] + np.repeat(round_of.view(np.uint64) * _STEP, sizes))
+    bins = ((values >> np.uint64(32)) * np.uint64(BINS) >> np.uint64(32)).view(np.int64)
+    bins += np.repeat(np.arange(rows) * BINS, sizes)
+    least = np.full(rows * BINS, _MAX, np.uint64)
+    np.minimum.at(least, bins, values)
+    least = least.reshape(rows, BINS)
+    earliest = least[row_of[:-1]]
+    for one in np.flatnonzero(rounds > 1):
+        own = least[row_of[one] : row_of[one + 1]]
+        earliest[one] = own[(own != _MAX).argmax(axis=0), np.arange(BINS)]
+    return earliest
+
+
+def bucket_keys(sketches: np.ndarray) -> np.ndarray:
+    """One key for each bucket of some signatures, uint64 [..., BUCKETS]: equal keys are equal bins."""
+    return mix((mix(sketches).reshape(*sketches.shape[:-1], BUCKETS, BUCKET_HASHES) * _IN_BUCKET).sum(axis=-1, dtype=np.uint64))
+
+
+def sequence_keys(words: np.ndarray, word_of: np.ndarray) -> np.ndarray:
+    """A key of all the words of each of some texts in their order: a polynomial in an odd number, modulo 2^64; uint64 [texts]."""
+    counts = np.diff(word_of)
+    powers = np.cumprod(np.full(int(counts.max(initial=0)), _STEP, np.uint64))
+    products = words * powers[np.arange(len(words)) - np.repeat(word_of[:-1], counts)]
+    return mix(per_text(products, word_of) + counts.view(np.uint64))
+
+
+def keys(words: np.ndarray, word_of: np.ndarray) -> np.ndarray:
+    """The keys of some texts, uint64 [texts, KEYS]; those of the buckets are 0 for a text without words."""
+    hashes, bounds = shingles_of(words, word_of)
+    found = np.zeros((len(word_of) - 1, KEYS), np.uint64)
+    filled = np.flatnonzero(np.diff(bounds))
+    if len(filled):
+        found[filled, :BUCKETS] = bucket_keys(signatures(hashes, np.append(bounds[filled], len(hashes))))
+    found[:, BUCKETS] = sequence_keys(words, word_of)
+    return found
 
 
 def candidate_probability(similarity: float) -> float:

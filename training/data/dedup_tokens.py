@@ -1,4 +1,4 @@
-"""Words and lines of a source text as numpy arrays: what duplicates, scores and the held-out check are computed from, in one pass.
+"""Words and lines of source texts as numpy arrays: what duplicates, scores and the held-out check are computed from, in one pass.
 
 A word is a run of letters, digits and `_`, every byte >= 0x80 a letter: names, keywords, numbers, the words of strings and comments.
 Punctuation and white space are left to what compares exactly: formatters change them, and files that differ in little else are the
@@ -10,22 +10,33 @@ from typing import NamedTuple
 
 import numpy as np
 
-_WORD = bytes(chr(byte).isascii() and (chr(byte).isalnum() or chr(byte) == "_") or byte >= 0x80 for byte in range(256))
 _KEEP = np.array([(1 << 8 * count) - 1 for count in range(9)], np.uint64)  # masks for the first `count` bytes of eight
 _ODD = np.array(  # multipliers of a word's parts: fractional bits of square roots of primes, made odd
     [0x6A09E667F3BCC909, 0xBB67AE8584CAA73B, 0x3C6EF372FE94F82B, 0xA54FF53A5F1D36F1], np.uint64
 )
 _PAD = 8
+_GAP = bytes(_PAD)  # between texts: no word, no line end, and what is read beyond an end is zeros
+
+
+class Texts(NamedTuple):
+    """Some texts, one after the other in one array, so that each step over it is one call for all of them."""
+
+    data: list[bytes]
+    bytes: np.ndarray  # uint8, each text followed by eight zeros
+    first: np.ndarray  # int64 [texts], where each begins
+    last: np.ndarray  # int64 [texts], where each ends
+    line_ends: np.ndarray  # int64 [lines], offset of each "\n", and of a text's end unless that is one
+    line_of: np.ndarray  # int64 [texts + 1], the first line of each text, and the number of lines
 
 
 class Scan(NamedTuple):
-    """A text, taken apart."""
+    """The words of some texts."""
 
-    text: np.ndarray  # uint8 [bytes + 8], padded with zeros
+    texts: Texts
     words: np.ndarray  # uint64 [words], hashes in order
-    starts: np.ndarray  # int64 [words], offsets in the text
+    starts: np.ndarray  # int64 [words], offsets in texts.bytes
     sizes: np.ndarray  # int64 [words], in bytes
-    line_ends: np.ndarray  # int64 [lines], offset of each "\n", or of the end of the text
+    word_of: np.ndarray  # int64 [texts + 1], the first word of each text, and the number of words
 
 
 def mix(values: np.ndarray) -> np.ndarray:
@@ -48,28 +59,44 @@ def eights(padded: np.ndarray) -> np.ndarray:
     return np.ndarray((len(padded) - _PAD + 1,), "<u8", padded, strides=(1,))
 
 
-def line_ends_of(text: np.ndarray) -> np.ndarray:
-    """Offsets of the "\\n" of a text, and of its end unless that is one; `text` is uint8 [bytes + 8]."""
-    ends = np.flatnonzero(text[:-_PAD] == 10)
-    size = len(text) - _PAD
-    return ends if size and text[size - 1] == 10 else np.append(ends, size)
+def lay_out(data: list[bytes]) -> Texts:
+    """Lay texts out one after the other and find their lines; there is one at least, and every one has a line at least."""
+    joined = np.frombuffer(_GAP.join(data) + _GAP, np.uint8)
+    sizes = np.fromiter(map(len, data), np.int64, len(data))
+    last = np.cumsum(sizes + _PAD) - _PAD
+    first = last - sizes
+    ends = np.flatnonzero(joined == 10)
+    open_end = (sizes == 0) | (joined[last - 1] != 10)
+    ends = np.insert(ends, ends.searchsorted(last[open_end]), last[open_end])
+    return Texts(data, joined, first, last, ends, np.append(ends.searchsorted(first), len(ends)))
 
 
-def padded(data: bytes) -> np.ndarray:
-    """A text as uint8 [bytes + 8]."""
-    return np.frombuffer(data + bytes(_PAD), np.uint8)
+def per_text(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """The sum of each text's part of some values, whose first places are `bounds`; [texts], 0 for an empty part."""
+    total = np.zeros(len(values) + 1, np.uint64 if values.dtype == np.uint64 else np.int64)
+    np.cumsum(values, out=total[1:])
+    return total[bounds[1:]] - total[bounds[:-1]]
 
 
 def scan(data: bytes) -> Scan:
-    """Take a text apart. Words of the same bytes have the same hash; those of 24 bytes and less that differ have different ones (as far
-    as 64 bits can tell), longer ones differ in size or in their first, middle or last eight bytes."""
-    text = padded(data)
-    inside = np.frombuffer(b"\0" + data.translate(_WORD) + b"\0", np.bool_)
+    """The words of one text."""
+    return scan_texts(lay_out([data]))
+
+
+def scan_texts(texts: Texts) -> Scan:
+    """The words of some texts. Words of the same bytes have the same hash; those of 24 bytes and less that differ have different ones (as
+    far as 64 bits can tell), longer ones differ in size or in their first, middle or last eight bytes."""
+    text = texts.bytes
+    inside = np.zeros(len(text) + 1, np.bool_)
+    np.less((text | 32) - np.uint8(97), 26, out=inside[1:])
+    inside[1:] |= text - np.uint8(48) < 10
+    inside[1:] |= text >= 128
+    inside[1:] |= text == 95
     edges = np.flatnonzero(inside[1:] != inside[:-1])  # starts and ends in turn
-    starts, ends = edges[::2], edges[1::2]
+    starts, ends = np.ascontiguousarray(edges[::2]), edges[1::2]
     sizes, parts = ends - starts, eights(text)
-    words = (parts[starts] & _KEEP[np.minimum(sizes, 8)]) * _ODD[0] + sizes.astype(np.uint64) * _ODD[1]
+    words = (parts[starts] & _KEEP[np.minimum(sizes, 8)]) * _ODD[0] + sizes.view(np.uint64) * _ODD[1]
     long = np.flatnonzero(sizes > 8)
     last = ends[long] - 8
     words[long] += parts[last] * _ODD[2] + parts[(starts[long] + last) // 2] * _ODD[3]
-    return Scan(text, mix(words), starts, sizes, line_ends_of(text))
+    return Scan(texts, mix(words), starts, sizes, np.append(starts.searchsorted(texts.first), len(starts)))

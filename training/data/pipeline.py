@@ -137,16 +137,12 @@ def jobs_of(src: Path, out: Path, plan: dict) -> list[Job]:
     steps, work, pieces = pipeline_steps, out / "work", plan["pieces"]
     parts = -(-plan["files"] // GROUPED_FILES)
 
-    def excluded(step: str) -> steps.Excluded:
-        return steps.Excluded(work / "excluded", step)
-
     screen = [
         steps.Pieces(work / "plan", src),
-        steps.Screen(excluded("screen")),
-        steps.Syntax(src, excluded("syntax")),
-        steps.HeldOutCode(work / "heldout.npz", excluded("heldout")),
-        steps.Score(excluded("score")),
-        steps.Keys(work),
+        steps.Screen(),
+        steps.HeldOutCode(work / "heldout.npz"),
+        steps.Score(),
+        steps.Verdicts(work, src),
     ]
     return [
         Job("screen", screen, pieces),

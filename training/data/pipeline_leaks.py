@@ -1,8 +1,8 @@
 """Held-out code in training files: which function bodies of the held-out packages occur in a file, found without parsing most files.
 
 The check itself is source.copies: exact, on the syntax tree. A body begins with a line, so a file can hold it only where the words from
-the start of a line on are the body's: all of them, or the first WIDEST. Sums of words, looked up at every line, tell the few files that
-are worth a parse; at most lines the first HEAD words settle it."""
+the start of a line on are the body's: all of them, or the first WIDEST. Hashes of words, looked up at every line of many files at once,
+tell the few files that are worth a parse; at most lines the first HEAD words settle it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class HeldOut(NamedTuple):
     """What is known of the held-out packages."""
 
     bodies: frozenset[bytes]  # source.body_hash of every function
-    prints: np.ndarray  # uint64, sorted: sums of the words that bodies begin with
-    table: np.ndarray  # bool [2**20]: whether a sum begins with these bits
+    prints: np.ndarray  # uint64, sorted: hashes of the words that bodies begin with
+    table: np.ndarray  # bool [2**20]: whether one of them begins with these bits
     heads: np.ndarray  # bool [2**20]: the same for the first HEAD words of the bodies that have as many
 
 
@@ -39,26 +39,8 @@ def _bits(sums: np.ndarray) -> np.ndarray:
     return (sums >> _SHIFT).view(np.int64)
 
 
-def _sums(words: np.ndarray, places: np.ndarray, heads: np.ndarray) -> np.ndarray:
-    """Hashes of 1, 2 .. WIDEST words from each of the ascending places on, as far as the text has them, and of more than HEAD words only
-    where the first HEAD are in `heads`; uint64, one after the other."""
-    total = words[places] * _PLACE[0]
-    found = [total]
-    for count in range(1, WIDEST):
-        if count == HEAD:
-            kept = heads[_bits(total)]
-            places, total = places[kept], total[kept]
-        inside = int(places.searchsorted(len(words) - count))
-        if not inside:
-            break
-        places = places[:inside]
-        total = total[:inside] + words[places + count] * _PLACE[count]
-        found.append(total)
-    return np.concatenate(found)
-
-
 def _first(words: list[int], count: int) -> int:
-    """The hash of the first `count` of a body's words, or of all: what _sums gives where the body stands."""
+    """The hash of the first `count` of a body's words, or of all: what `possible` computes where the body stands."""
     return sum(word * place for word, place in zip(words[:count], _PLACES, strict=False)) & 0xFFFFFFFFFFFFFFFF
 
 
@@ -107,24 +89,39 @@ def load(path: Path) -> HeldOut:
         raise DataError(f"{path}: not a list of held-out function bodies ({error}): remove it and run the command again") from error
 
 
-def is_possible(text: Scan, held: HeldOut) -> bool:
-    """False when no held-out body can occur in the text that was scanned."""
-    lines = text.starts.searchsorted(text.line_ends[:-1])  # the first word of each line but the first, or of one below
-    if not len(text.words) or not len(held.prints):
-        return False
-    later = lines[np.flatnonzero(lines[1:] != lines[:-1])] if len(lines) else lines
-    places = np.concatenate(([0], later, lines[-1:]))
-    sums = _sums(text.words, places[places < len(text.words)], held.heads)
-    keys = sums[held.table[_bits(sums)]]
-    return bool((held.prints[np.minimum(held.prints.searchsorted(keys), len(held.prints) - 1)] == keys).any())
+def possible(text: Scan, held: HeldOut) -> np.ndarray:
+    """Which of the texts that were scanned may hold a held-out body, int64, ascending: in no other text does one occur.
+
+    Looks up the hashes of 1, 2 .. WIDEST words from the first word of each line on, or of a line below, and of more than HEAD words only
+    where the first HEAD are in `heads`. Hashes that reach beyond a text's end are of no body, and cost a parse at worst."""
+    if not len(held.prints) or not len(text.words):
+        return np.zeros(0, np.int64)
+    places = np.sort(text.starts.searchsorted(np.concatenate((text.texts.first, text.texts.line_ends))))
+    places = places[: places.searchsorted(len(text.words))]
+    places = places[np.diff(places, prepend=-1) > 0]
+    words = np.append(text.words, np.zeros(WIDEST, np.uint64))
+    total, hits = words[places] * _PLACE[0], []
+    for count in range(1, WIDEST + 1):
+        near = np.flatnonzero(held.table[_bits(total)])
+        keys = total[near]
+        hits.append(places[near[held.prints[np.minimum(held.prints.searchsorted(keys), len(held.prints) - 1)] == keys]])
+        if count == HEAD:
+            kept = held.heads[_bits(total)]
+            places, total = places[kept], total[kept]
+        if count < WIDEST:
+            total = total + words[places + count] * _PLACE[count]
+    return np.unique(text.word_of.searchsorted(np.concatenate(hits), "right") - 1)
 
 
 def find(data: bytes, package: str, path: str, text: Scan, held: HeldOut) -> tuple[list[tuple[int, int]], bool]:
     """The (first line, last line) of everything too near to a copied function, and whether the whole file counts as a copy.
 
-    The same as source.copies says of the parsed file; lines count from 1, the last may lie beyond the end."""
-    if not is_possible(text, held):
-        return [], False
+    The same as source.copies says of the parsed file; lines count from 1, the last may lie beyond the end. `text` is the file's scan."""
+    return find_by_tree(data, package, path, held) if len(possible(text, held)) else ([], False)
+
+
+def find_by_tree(data: bytes, package: str, path: str, held: HeldOut) -> tuple[list[tuple[int, int]], bool]:
+    """The same of a file that is parsed in any case."""
     file = source.parsed(data, package, path)
     if file is None:
         return [], False

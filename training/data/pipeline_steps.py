@@ -1,5 +1,7 @@
 """The steps of the preparation, as datatrove runs them: a reader of pieces, filters, keys of buckets, groups, decisions, lists.
 
+Files go from step to step in groups of about a MiB, whose text lies in one array, as a call of numpy costs as much as it does for a file.
+
 A piece is a list of files of at most some megabytes. A task of the executor has one piece, so whatever a task writes is the same on any
 number of workers, and a task that was killed is done again as a whole (docs/data.md)."""
 
@@ -16,86 +18,104 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
-from datatrove.pipeline.filters.base_filter import BaseFilter
-from datatrove.pipeline.readers.base import BaseDiskReader
-from datatrove.pipeline.writers.disk_base import DiskWriter
 
 from . import dedup, dedup_groups, pipeline_leaks, pipeline_tokens, quality, quality_filters
-from .dedup_tokens import Scan, scan
+from .dedup_tokens import Scan, lay_out, scan, scan_texts
 from .fetch import DataError
-from .pipeline_files import piece_name, read_json, read_rows, whole_file, write_json, write_rows
+from .pipeline_files import piece_name, read_bytes, read_json, read_rows, whole_file, write_json, write_rows
 
-SYNTAX_BATCH_FILES = 256
+GROUP_FILES, GROUP_BYTES = 256, 1 << 20  # of source text that is looked at together
+RUFF_FILES = 1000  # of one call: as many as a command line holds
 SETS_IN_MEMORY = 256  # of shingles, while pairs are compared
 RUFF_TARGET = f"py3{min(sys.version_info.minor, 13)}"
 
 
-class _Filter(BaseFilter):
-    """A filter that counts documents and reasons, and not the length of every document, which takes longer than some filters do."""
+class Group:
+    """Some files on their way through the steps of `screen`. A file that has a reason is not used, and not looked at any more."""
 
-    def update_doc_stats(self, document: Document) -> None:
-        pass
+    def __init__(self, rows: list[dict], data: list[bytes], left_out: list[dict]):
+        self.rows, self.data = rows, data  # package, path and bytes of each file; its content
+        self.left_out = left_out  # rows that the filters dropped, with their reasons
+        self.reasons = [""] * len(rows)
+        self.counts: np.ndarray  # int64 [files, 256], of bytes
+        self.scan: Scan
+        self.quality: list[quality.Quality]
+        self.cuts: list[list[tuple[int, int]]] = []
+
+    def drop(self, file: int, reason: str) -> None:
+        self.reasons[file] = self.reasons[file] or reason
 
 
-class Pieces(BaseDiskReader):
-    """Reads the files that a piece lists: JSON lines with package and path, below `src`. Bytes that are not UTF-8 pass as surrogates."""
+class _Look(PipelineStep):
+    """A step that looks at each group in turn and hands it on; the reasons that it gives are counted."""
 
-    name = "source files"
+    def run(self, data, rank: int = 0, world_size: int = 1) -> Iterator[Group]:
+        for group in data:
+            before = sum(map(bool, group.reasons)) + len(group.left_out)
+            with self.track_time("group"):
+                self.look(group)
+            self.stat_update("files", value=len(group.rows), unit="group")
+            self.stat_update("dropped", value=sum(map(bool, group.reasons)) + len(group.left_out) - before, unit="group")
+            yield group
+
+    def look(self, group: Group) -> None:
+        raise NotImplementedError
+
+
+class Pieces(PipelineStep):
+    """Reads the files that a piece lists, JSON lines with package, path and bytes, below `src`, in groups. Files of a size that is not
+    used are not read."""
+
+    type, name = "📖 - READER", "source files"
 
     def __init__(self, plan: Path, src: Path):
-        super().__init__(str(plan), glob_pattern="*.jsonl", add_file_path=False)
-        self.src = src
+        super().__init__()
+        self.plan, self.src = plan, src
 
-    def read_file(self, filepath: str) -> Iterator[Document]:
-        with self.data_folder.open(filepath, "r") as file:
-            rows = [json.loads(line) for line in file]
-        for row in rows:
-            path = self.src / row["package"] / row["path"]
-            try:
-                data = path.read_bytes()
-            except OSError as error:
-                raise DataError(f"{path}: {error.strerror}: the sources changed since the plan was made: give a new folder") from error
-            text = data.decode("utf-8", "surrogateescape")
-            yield Document(text=text, id=f"{row['package']}/{row['path']}", metadata={**row, "data": data})
+    def run(self, data, rank: int = 0, world_size: int = 1) -> Iterator[Group]:
+        rows, contents, left_out, size = [], [], [], 0
+        for row in read_rows(self.plan / f"{piece_name(rank)}.jsonl"):
+            if quality_filters.MIN_BYTES <= row["bytes"] <= quality_filters.MAX_BYTES:
+                rows.append(row)
+                contents.append(self._read(row))
+                size += row["bytes"]
+            else:
+                left_out.append({**row, "reason": "size"})
+            if size >= GROUP_BYTES or len(rows) == GROUP_FILES:
+                yield Group(rows, contents, left_out)
+                rows, contents, left_out, size = [], [], [], 0
+        if rows or left_out:
+            yield Group(rows, contents, left_out)
 
-
-class Excluded(DiskWriter):
-    """Keeps what a filter dropped, without the text: package, path, bytes, reason."""
-
-    name = "excluded files"
-    default_output_filename = "${rank}.jsonl"
-
-    def __init__(self, folder: Path, step: str):
-        super().__init__(str(folder), output_filename="${rank}-" + step + ".jsonl", compression=None, adapter=_excluded_row)
-
-    def _write(self, document: dict, file_handler, _filename: str) -> None:
-        file_handler.write(json.dumps(document) + "\n")
-
-
-def _excluded_row(_writer: DiskWriter, document: Document) -> dict:
-    found = document.metadata
-    more = {"score": found["quality"].score} if found["filter_reason"] == "low score" else {}
-    return {"package": found["package"], "path": found["path"], "bytes": len(found["data"]), "reason": found["filter_reason"], **more}
+    def _read(self, row: dict) -> bytes:
+        path = f"{self.src}/{row['package']}/{row['path']}"
+        try:
+            data = read_bytes(path)
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror}: the sources changed since the plan was made: give a new folder") from error
+        if len(data) != row["bytes"]:
+            raise DataError(f"{path}: {len(data)} bytes, the plan says {row['bytes']}: the sources changed: give a new folder")
+        return data
 
 
-def scan_of(document: Document) -> Scan:
-    """The document's scan, made once."""
-    if "scan" not in document.metadata:
-        document.metadata["scan"] = scan(document.metadata["data"])
-    return document.metadata["scan"]
+class Screen(_Look):
+    """quality_filters.reject_reasons; takes what they drop out of the group, and finds the words of the rest."""
 
+    type, name = "🔻 - FILTER", "what a file is"
 
-class Screen(_Filter):
-    """quality_filters.reject_reason."""
-
-    name = "what a file is"
-
-    def filter(self, doc: Document) -> bool | tuple[bool, str]:
-        counts = doc.metadata["counts"] = quality_filters.byte_counts(doc.metadata["data"])
-        reason = quality_filters.reject_reason(doc.metadata["data"], counts)
-        return (False, reason) if reason else True
+    def look(self, group: Group) -> None:
+        if not group.rows:
+            return
+        texts = lay_out(group.data)
+        counts = quality_filters.byte_counts(texts)
+        reasons = quality_filters.reject_reasons(texts, counts)
+        kept = [file for file, reason in enumerate(reasons) if not reason]
+        group.left_out += [{**row, "reason": reason} for row, reason in zip(group.rows, reasons, strict=True) if reason]
+        group.rows, group.data = [group.rows[file] for file in kept], [group.data[file] for file in kept]
+        group.counts, group.reasons = counts[kept], [""] * len(kept)
+        if kept:
+            group.scan = scan_texts(texts if len(kept) == len(reasons) else lay_out(group.data))
 
 
 def find_ruff() -> str:
@@ -107,38 +127,24 @@ def find_ruff() -> str:
     return found
 
 
-def unparsable(paths: list[Path]) -> set[str]:
-    """Which of some files are not valid Python of this interpreter's version, by ruff's parser: some six times as fast as ast.parse."""
+def unparsable(src: Path, names: list[str]) -> set[str]:
+    """Which of some files below `src` are not valid Python of this interpreter's version, by ruff's parser: some six times as fast as
+    ast.parse."""
     command = [find_ruff(), "check", "--isolated", "--no-cache", "--select", "E902", "--target-version", RUFF_TARGET]
-    command += ["--output-format", "json", *map(str, paths)]
+    command += ["--output-format", "json", "--"]
     environment = {**os.environ, "RAYON_NUM_THREADS": "1"}  # the executor counts on one core a task
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    try:
-        rows = json.loads(done.stdout)
-    except ValueError as error:
-        raise DataError(f"ruff failed: {(done.stderr.strip().splitlines() or ['no output'])[-1]}") from error
-    unread = [row["filename"] for row in rows if row["code"] == "E902"]
-    if unread:
-        raise DataError(f"{unread[0]}: ruff cannot read it: the sources changed since the plan was made")
-    return {row["filename"] for row in rows}
-
-
-class Syntax(_Filter):
-    """Drops what does not parse."""
-
-    name = "syntax"
-
-    def __init__(self, src: Path, exclusion_writer: DiskWriter):
-        super().__init__(exclusion_writer, batch_size=SYNTAX_BATCH_FILES)
-        self.src = src
-
-    def filter(self, doc: Document) -> bool | tuple[bool, str]:
-        return self.filter_batch([doc])[0]
-
-    def filter_batch(self, batch: list[Document]) -> list[bool | tuple[bool, str]]:
-        paths = [(self.src / doc.id).absolute() for doc in batch]
-        bad = unparsable(paths)
-        return [(False, "syntax") if str(path) in bad else True for path in paths]
+    bad: set[str] = set()
+    for first in range(0, len(names), RUFF_FILES):
+        done = subprocess.run([*command, *names[first : first + RUFF_FILES]], capture_output=True, text=True, env=environment, cwd=src)
+        try:
+            rows = json.loads(done.stdout)
+        except ValueError as error:
+            raise DataError(f"ruff failed: {(done.stderr.strip().splitlines() or ['no output'])[-1]}") from error
+        unread = [row["filename"] for row in rows if row["code"] == "E902"]
+        if unread:
+            raise DataError(f"{unread[0]}: ruff cannot read it: the sources changed since the plan was made")
+        bad |= {os.path.relpath(row["filename"], os.path.realpath(src)) for row in rows}
+    return bad
 
 
 @lru_cache(1)
@@ -147,56 +153,84 @@ def _held_out(path: Path) -> pipeline_leaks.HeldOut:
     return pipeline_leaks.load(path)
 
 
-class HeldOutCode(_Filter):
+class HeldOutCode(_Look):
     """Drops copies of held-out code; of files that hold a little of it, notes the lines that are not used."""
 
-    name = "held-out code"
+    type, name = "🔻 - FILTER", "held-out code"
 
-    def __init__(self, held: Path, exclusion_writer: DiskWriter):
-        super().__init__(exclusion_writer)
+    def __init__(self, held: Path):
+        super().__init__()
         self.held = held
 
-    def filter(self, doc: Document) -> bool | tuple[bool, str]:
-        found = doc.metadata
-        cuts, whole = pipeline_leaks.find(found["data"], found["package"], found["path"], scan_of(doc), _held_out(self.held))
-        found["cuts"] = cuts
-        return (False, "held-out code") if whole else True
+    def look(self, group: Group) -> None:
+        group.cuts = [[] for _ in group.rows]
+        held = _held_out(self.held)
+        for file in pipeline_leaks.possible(group.scan, held).tolist() if group.rows else ():
+            row = group.rows[file]
+            group.cuts[file], whole = pipeline_leaks.find_by_tree(group.data[file], row["package"], row["path"], held)
+            if whole:
+                group.drop(file, "held-out code")
 
 
-class Score(_Filter):
-    """Scores a file and drops those below the threshold."""
+class Score(_Look):
+    """Scores files and drops those below the threshold."""
 
-    name = "quality"
+    type, name = "🔻 - FILTER", "quality"
 
-    def filter(self, doc: Document) -> bool | tuple[bool, str]:
-        found = doc.metadata
-        found["quality"] = quality.measure(found["data"], found["path"], scan_of(doc), found["counts"])
-        return True if found["quality"].score >= quality.MIN_SCORE else (False, "low score")
+    def look(self, group: Group) -> None:
+        group.quality = quality.measure(group.scan, [row["path"] for row in group.rows], group.counts) if group.rows else []
+        for file, found in enumerate(group.quality):
+            if found.score < quality.MIN_SCORE:
+                group.drop(file, "low score")
 
 
-class Keys(PipelineStep):
-    """Writes the files that remain of a piece, with their scores, and their bucket keys."""
+class Verdicts(PipelineStep):
+    """Drops what does not parse, and writes for a piece: the files that remain with their scores, their bucket keys, and the other files
+    with their reasons. What does not parse is found for the whole piece at once, as the parser is a program of its own; it is the reason
+    given where there are others."""
 
-    type, name = "🫂 - DEDUP", "bucket keys"
+    type, name = "🫂 - DEDUP", "syntax and bucket keys"
 
-    def __init__(self, work: Path):
+    def __init__(self, work: Path, src: Path):
         super().__init__()
-        self.work = work
+        self.work, self.src = work, src
 
     def run(self, data, rank: int = 0, world_size: int = 1) -> None:
-        rows, keys = [], []
-        for doc in data:
-            with self.track_time():
-                found, text = doc.metadata, scan_of(doc)
-                hashes = dedup.shingles(text.words)
-                buckets = dedup.bucket_keys(dedup.signature(hashes)) if len(hashes) else np.zeros(dedup.BUCKETS, np.uint64)
-                keys.append(np.append(buckets, dedup.sequence_key(text.words)))
-                row = {"package": found["package"], "path": found["path"], "bytes": len(found["data"]), **found["quality"]._asdict()}
-                rows.append(row | ({"cuts": found["cuts"]} if found["cuts"] else {}))
-                self.stat_update("files")
+        rows, keys, left_out = [], [np.zeros((0, dedup.KEYS), np.uint64)], []
+        for group in data:
+            left_out += group.left_out
+            if group.rows:
+                with self.track_time("group"):
+                    keys.append(dedup.keys(group.scan.words, group.scan.word_of))
+                    rows += [self._row(group, file) for file in range(len(group.rows))]
+        with self.track_time("piece"):
+            bad = unparsable(self.src, [f"{row['package']}/{row['path']}" for row in rows])
+        for row in rows:
+            if f"{row['package']}/{row['path']}" in bad:
+                row["reason"] = "syntax"
+        kept = [not row["reason"] for row in rows]
+        for row in left_out + [row for row in rows if row["reason"]]:
+            self.stat_update("dropped_" + row["reason"])
+        self.stat_update("forwarded", value=sum(kept))
         with whole_file(self.work / "keys" / f"{piece_name(rank)}.npy") as file:
-            np.save(file, np.array(keys, np.uint64).reshape(-1, dedup.KEYS))
-        write_rows(self.work / "kept" / f"{piece_name(rank)}.jsonl", rows)
+            np.save(file, np.concatenate(keys)[np.array(kept, bool)])
+        write_rows(self.work / "kept" / f"{piece_name(rank)}.jsonl", (_without(row, "reason") for row in rows if not row["reason"]))
+        left_out += [_left_out(row) for row in rows if row["reason"]]
+        write_rows(self.work / "excluded" / f"{piece_name(rank)}.jsonl", left_out)
+
+    def _row(self, group: Group, file: int) -> dict:
+        cuts = {"cuts": group.cuts[file]} if group.cuts[file] else {}
+        return {**group.rows[file], **group.quality[file]._asdict(), **cuts, "reason": group.reasons[file]}
+
+
+def _left_out(row: dict) -> dict:
+    """What is kept of a file that is not used."""
+    score = {"score": row["score"]} if row["reason"] == "low score" else {}
+    return {"package": row["package"], "path": row["path"], "bytes": row["bytes"], "reason": row["reason"], **score}
+
+
+def _without(row: dict, name: str) -> dict:
+    return {key: value for key, value in row.items() if key != name}
 
 
 class Groups(PipelineStep):
@@ -272,9 +306,7 @@ class Lists(PipelineStep):
         drop, number = next(drops, None), 0
         with whole_file(self.out / "files.jsonl", "w") as kept, whole_file(self.out / "excluded.jsonl", "w") as excluded:
             for piece in range(self.pieces):
-                left_out = []
-                for path in sorted((self.work / "excluded").glob(f"{piece_name(piece)}-*.jsonl")):
-                    left_out += read_rows(path)
+                left_out = list(read_rows(self.work / "excluded" / f"{piece_name(piece)}.jsonl"))
                 for row in read_rows(self.work / "kept" / f"{piece_name(piece)}.jsonl"):
                     if drop and drop["file"] == number:
                         facts = {name: drop[name] for name in ("reason", "of", "jaccard")}

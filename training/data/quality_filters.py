@@ -8,6 +8,8 @@ import re
 
 import numpy as np
 
+from .dedup_tokens import Texts, lay_out, per_text
+
 MIN_BYTES, MAX_BYTES = 200, 300_000
 MAX_LINE_BYTES = 300
 MAX_DIGIT_SHARE = 0.25
@@ -19,6 +21,7 @@ GENERATED_HEAD, LICENCE_HEAD = 2000, 4000  # bytes from the start in which the t
 _GENERATED = re.compile(
     rb"\b(?:auto-?generated|generated (?:by|from|file|automatically|code)|do not (?:edit|modify)|machine[- ]generated)\b|@generated"
 )
+_GENERATED_WORDS = (b"generated", b"do not edit", b"do not modify")
 _LICENCE = re.compile(
     rb"(?:Lesser|Affero|GNU) General Public|General Public License|Mozilla Public License|Eclipse Public License"
     rb"|\b[AL]?GPL(?:v?[23])?\b|\bMPL[- ]2|\bCC[- ]BY|Creative Commons|\bSSPL\b|Business Source License|All rights reserved\. Proprietary"
@@ -30,9 +33,10 @@ _DIGITS, _BLANKS = slice(48, 58), np.array([9, 10, 11, 12, 13, 32])
 _CONTROLS = np.array([byte for byte in range(32) if byte not in (9, 10, 13)] + [127])
 
 
-def byte_counts(data: bytes) -> np.ndarray:
-    """How often each byte occurs, int64 [256]."""
-    return np.bincount(np.frombuffer(data, np.uint8), minlength=256)
+def byte_counts(texts: Texts) -> np.ndarray:
+    """How often each byte occurs in each text, int64 [texts, 256]."""
+    bounds = zip(texts.first.tolist(), texts.last.tolist(), strict=True)
+    return np.stack([np.bincount(texts.bytes[first:last], minlength=256) for first, last in bounds])
 
 
 def declared_encoding(data: bytes) -> str:
@@ -45,42 +49,70 @@ def declared_encoding(data: bytes) -> str:
     return "utf-8"
 
 
-def _names_licence(head: bytes) -> bool:
-    """True for a licence that is not permissive; the plain search for words comes first, as the expression is slow."""
-    return any(word in head for word in _LICENCE_WORDS) and bool(_LICENCE.search(head))
-
-
-def reject_reason(data: bytes, counts: np.ndarray | None = None) -> str:
-    """Why a file is not used, or "" when it passes (whether it parses is another question); `counts` are its byte_counts, if known."""
-    if not MIN_BYTES <= len(data) <= MAX_BYTES:
-        return "size"
-    counts = byte_counts(data) if counts is None else counts
-    if counts[0]:
-        return "binary"
+def _is_utf8(data: bytes) -> bool:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError:
-        return "not UTF-8"
-    if declared_encoding(data) not in ("utf-8", "utf8", "utf-8-sig", "ascii", "us-ascii"):
-        return "declared encoding"
-    if counts[_CONTROLS].any() or (counts[13] and counts[13] != data.count(b"\r\n")):
-        return "control characters"
+        return False
+    return True
+
+
+def _is_generated(data: bytes) -> bool:
+    """True when the head says so; plain searches come first, as the expression is slow."""
     head = data[:GENERATED_HEAD].lower()
-    if (b"generated" in head or b"do not " in head) and _GENERATED.search(head):
-        return "generated"
+    return any(word in head for word in _GENERATED_WORDS) and bool(_GENERATED.search(head))
+
+
+def _names_licence(data: bytes) -> bool:
+    """True for a licence that is not permissive."""
     head = data[:LICENCE_HEAD]
-    if _names_licence(head):
-        return "licence"
-    line_ends = np.flatnonzero(np.frombuffer(b"\n" + data + b"\n", np.uint8) == 10)
-    line_sizes = line_ends[1:] - line_ends[:-1] - 1
-    longest = int(line_sizes.max())
-    if longest > MAX_LINE_BYTES:
-        return "long line"
-    filled = np.count_nonzero(line_sizes > 1)
-    if len(data) > MAX_MEAN_LINE_BYTES * max(1, filled) or counts[_BLANKS].sum() < MIN_BLANK_SHARE * len(data):
-        return "minified"
-    if counts[_DIGITS].sum() > MAX_DIGIT_SHARE * len(data):
-        return "mostly numbers"
-    if longest >= MAX_BLOB_BYTES and _BLOB.search(data):
-        return "encoded data"
-    return ""
+    return any(word in head for word in _LICENCE_WORDS) and bool(_LICENCE.search(head))
+
+
+def _has_other_encoding(data: bytes) -> bool:
+    return b"coding" in data[:400] and declared_encoding(data) not in ("utf-8", "utf8", "utf-8-sig", "ascii", "us-ascii")
+
+
+def reject_reason(data: bytes) -> str:
+    """Why a file is not used, or "" when it passes (whether it parses is another question)."""
+    if not MIN_BYTES <= len(data) <= MAX_BYTES:
+        return "size"
+    texts = lay_out([data])
+    return reject_reasons(texts, byte_counts(texts))[0]
+
+
+def reject_reasons(texts: Texts, counts: np.ndarray) -> list[str]:
+    """reject_reason of each of some texts of MIN_BYTES to MAX_BYTES, with their byte_counts."""
+    sizes = texts.last - texts.first
+    line_sizes = np.diff(texts.line_ends, prepend=-1) - 1
+    line_sizes[texts.line_of[:-1]] = texts.line_ends[texts.line_of[:-1]] - texts.first  # not what lies between the texts
+    longest = np.maximum.reduceat(line_sizes, texts.line_of[:-1])
+    filled = per_text(line_sizes > 1, texts.line_of)
+    minified = (sizes > MAX_MEAN_LINE_BYTES * np.maximum(1, filled)) | (counts[:, _BLANKS].sum(axis=1) < MIN_BLANK_SHARE * sizes)
+    numbers = counts[:, _DIGITS].sum(axis=1) > MAX_DIGIT_SHARE * sizes
+    controls, high = counts[:, _CONTROLS].any(axis=1), counts[:, 128:].any(axis=1)
+
+    def reason(i: int, data: bytes) -> str:
+        if counts[i, 0]:
+            return "binary"
+        if high[i] and not _is_utf8(data):
+            return "not UTF-8"
+        if _has_other_encoding(data):
+            return "declared encoding"
+        if controls[i] or (counts[i, 13] and counts[i, 13] != data.count(b"\r\n")):
+            return "control characters"
+        if _is_generated(data):
+            return "generated"
+        if _names_licence(data):
+            return "licence"
+        if longest[i] > MAX_LINE_BYTES:
+            return "long line"
+        if minified[i]:
+            return "minified"
+        if numbers[i]:
+            return "mostly numbers"
+        if longest[i] >= MAX_BLOB_BYTES and _BLOB.search(data):
+            return "encoded data"
+        return ""
+
+    return [reason(i, data) for i, data in enumerate(texts.data)]
