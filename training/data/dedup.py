@@ -20,7 +20,7 @@ THRESHOLD = 0.85
 BUCKETS, BUCKET_HASHES = 20, 11  # 97% of pairs at 0.85 share a bucket, of pairs at 0.6 7%; 14 x 16 finds 66% (docs/data.md)
 BINS = BUCKETS * BUCKET_HASHES
 KEYS = BUCKETS + 1  # a file's keys: of its buckets, and of all its words in order
-_TURN_SHINGLES = 2048  # hashed at once: enough to fill all bins of 49 texts in 50
+_FIRST_HASHES, _MORE_HASHES = 1200, 400  # of a set at a time; all bins are filled by 1,300 on average
 _MAX = np.uint64(0xFFFFFFFFFFFFFFFF)
 _PLACE = odd(1, SHINGLE)
 _IN_BUCKET = odd(2, BUCKET_HASHES)
@@ -70,35 +70,41 @@ def signature(hashes: np.ndarray) -> np.ndarray:
 
 def signatures(hashes: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     """The signature of each of some sets, uint64 [sets, BINS]; `bounds` is the first shingle of each, of which it has one at least."""
-    counts = np.diff(bounds)
-    found = _least(hashes, bounds, np.zeros_like(counts), -(-_TURN_SHINGLES // counts))
-    for one in np.flatnonzero((found == _MAX).any(axis=1)):
-        own, first, per_turn = hashes[bounds[one] : bounds[one + 1]], 0, -(-_TURN_SHINGLES // counts[one])
-        while (empty := found[one] == _MAX).any():
-            first += per_turn
-            found[one][empty] = _least(own, np.array([0, len(own)]), np.array([first]), np.array([per_turn]))[0][empty]
+    starts, counts = bounds[:-1], np.diff(bounds)
+    found = np.full((len(counts), BINS), _MAX, np.uint64)
+    first, left = np.zeros_like(counts), np.arange(len(counts))  # the round that is next, and the sets that have empty bins
+    wanted = _FIRST_HASHES
+    while len(left):
+        rounds = -(-wanted // counts[left])
+        found[left] = np.where(found[left] == _MAX, _least(hashes, starts[left], counts[left], first[left], rounds), found[left])
+        first[left] += rounds
+        left = left[(found[left] == _MAX).any(axis=1)]
+        wanted = _MORE_HASHES
     return found
 
 
-def _least(hashes: np.ndarray, bounds: np.ndarray, first: np.ndarray, rounds: np.ndarray) -> np.ndarray:
-    """Bins of each set, filled by the first round that does so of the given number of rounds, which begin with `first`; [sets, BINS]."""
-    row_of = np.append(0, np.cumsum(rounds))  # a row for each round of each set
-    rows, starts, counts = int(row_of[-1]), bounds[:-1], np.diff(bounds)
-    round_of = np.arange(rows) - np.repeat(row_of[:-1] - first, rounds)
+def _least(hashes: np.ndarray, starts: np.ndarray, counts: np.ndarray, first: np.ndarray, rounds: np.ndarray) -> np.ndarray:
+    """The bins of each set, which has `counts` shingles from `starts` on, after a number of rounds that begin with `first`: each bin is
+    filled by the first round that does so, and _MAX where none does; uint64 [sets, BINS]."""
+    row_of = np.cumsum(rounds)  # a row for each round of each set
+    rows = int(row_of[-1])
+    round_of = np.arange(rows) - np.repeat(row_of - rounds - first, rounds)
     sizes = np.repeat(counts, rounds)
     ends = np.cumsum(sizes)
-    places = np.arange(int(ends[-1])) + np.repeat(np.repeat(starts, rounds) - (ends - sizes), sizes)
-    values = mix(hashes[places] + np.repeat(round_of.view(np.uint64) * _STEP, sizes))
+    places = np.arange(int(ends[-1]))
+    places += np.repeat(np.repeat(starts, rounds) - (ends - sizes), sizes)
+    values = hashes[places]
+    values += np.repeat(round_of.view(np.uint64) * _STEP, sizes)
+    values = mix(values)
     bins = ((values >> np.uint64(32)) * np.uint64(BINS) >> np.uint64(32)).view(np.int64)
     bins += np.repeat(np.arange(rows) * BINS, sizes)
     least = np.full(rows * BINS, _MAX, np.uint64)
     np.minimum.at(least, bins, values)
-    least = least.reshape(rows, BINS)
-    earliest = least[row_of[:-1]]
-    for one in np.flatnonzero(rounds > 1):
-        own = least[row_of[one] : row_of[one + 1]]
-        earliest[one] = own[(own != _MAX).argmax(axis=0), np.arange(BINS)]
-    return earliest
+    filled = np.flatnonzero(least != _MAX)[::-1]  # late rounds first, so that the early ones have the last word
+    found = np.full(len(rounds) * BINS, _MAX, np.uint64)
+    set_of = np.repeat(np.arange(len(rounds)), rounds)
+    found[filled + ((set_of - np.arange(rows)) * BINS)[filled // BINS]] = least[filled]
+    return found.reshape(-1, BINS)
 
 
 def bucket_keys(sketches: np.ndarray) -> np.ndarray:

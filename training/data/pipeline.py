@@ -25,7 +25,7 @@ from . import dedup, pipeline_leaks, pipeline_steps, quality
 from .fetch import MANIFEST, DataError, read_manifest, sha256_of
 from .pipeline_files import cut_pieces, failed_write, read_json, write_json
 
-PIECE_BYTES = 16 << 20  # of source text in one task
+PIECE_BYTES = 32 << 20  # of source text in one task: setting one up takes 25 ms
 GROUPED_FILES = 1 << 22  # whose keys of one column are sorted at once: 64 MiB
 
 

@@ -21,7 +21,7 @@ from . import pipeline_documents, shards
 from .fetch import DataError
 from .pipeline_files import cut_pieces, piece_name, read_bytes, read_json, read_rows, write_json
 
-PIECE_BYTES = 16 << 20  # of source text
+PIECE_BYTES = 32 << 20  # of source text in one task
 GROUP_BYTES = 1 << 20  # of source text that is encoded at once
 
 
