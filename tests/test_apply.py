@@ -430,6 +430,17 @@ def test_an_ed_script_is_no_patch(tmp_path):
     refusal(put(tmp_path, BEFORE), b"--- a/poem.txt\n+++ b/poem.txt\n1d\n!touch pwned\n.\n", 2, "no patch found")
 
 
+@pytest.mark.parametrize(("text", "names"), [
+    (b"a/f b/f", (b"a/f", b"b/f")), (b"a/x y b/x y", (b"a/x y", b"b/x y")), (b"x y x y", (b"x y", b"x y")),
+    (b"old/a b new/a b", (b"old/a b", b"new/a b")),
+    (b"a/x b/x b/x b/x", (b"a/x b/x", b"b/x b/x")), (b"a b c", None), (b"f g", (b"f", b"g")), (b"f", None), (b"f ", None),
+    (b'"a/\\t" "b/\\t"', (b"a/\t", b"b/\t")), (b'a/x y "b/\\t"', (b"a/x y", b"b/\t")), (b'"a/\\t" b/x y', (b"a/\t", b"b/x y")),
+    (b'"a"b/x', None), (b'"a/x" "b/x" y', None), (b"a/d/x y b/d/x y", (b"a/d/x y", b"b/d/x y")), (b"a/ b/", (b"a/", b"b/")),
+])
+def test_names_of_a_git_header(text, names):
+    assert parse._two_names(text) == names
+
+
 # ---- Names -------------------------------------------------------------------------------------------------------------------
 
 

@@ -51,11 +51,11 @@ class Place(NamedTuple):
 
 
 class NoMatch(Exception):
-    """Hunk number `number` (from 1) has no place: `what` says why, `hint` where it nearly fits."""
+    """Hunk number `number` (from 1) has no place: `what` says why, `hint` where it nearly fits. `ambiguous`: it has several."""
 
-    def __init__(self, number: int, hunk: Hunk, what: str, hint: str):
+    def __init__(self, number: int, hunk: Hunk, what: str, hint: str, ambiguous: bool = False):
         super().__init__(what)
-        self.number, self.hunk, self.what, self.hint = number, hunk, what, hint
+        self.number, self.hunk, self.what, self.hint, self.ambiguous = number, hunk, what, hint, ambiguous
 
 
 def stated_line(hunk: Hunk) -> int:
@@ -148,7 +148,7 @@ def _only_place(text: Text, number: int, hunk: Hunk, with_context: bool, ladder:
             return Place(shorter, fitting[0], fitting[0] - stated_line(shorter), whitespace, fuzz)
         if fitting:
             shown = ", ".join(str(line + 1) for line in fitting[:4]) + (", …" if len(fitting) > 4 else "")
-            raise NoMatch(number, hunk, f"fits at lines {shown}", "make the diff with more context lines (-U)")
+            raise NoMatch(number, hunk, f"fits at lines {shown}", "make the diff with more context lines (-U)", ambiguous=True)
         astray = found[0] if found and astray is None else astray
     if astray is not None:
         what = f"stands at line {astray + 1}, but was made for the {'end' if at_end else 'start'} of the file"
@@ -158,6 +158,8 @@ def _only_place(text: Text, number: int, hunk: Hunk, with_context: bool, ladder:
 
 def is_applied(text: Text, hunks: Sequence[Hunk]) -> bool:
     """Whether the file has what every hunk would make: all new lines stand where they would be, or each at one place, in order."""
+    if not all(hunk.old for hunk in hunks):  # lines added without anything around them may stand there for another reason
+        return len(hunks) == 1 and b"".join(hunks[0].new) == text.data
     if all(hunk.new and text.stands_at(b"".join(hunk.new), hunk.new_start - 1) for hunk in hunks):
         return True
     if not all(b"+" in hunk.marks and (hunk.leading or hunk.trailing) for hunk in hunks):

@@ -419,15 +419,33 @@ class _Parser:
 def _two_names(text: bytes) -> tuple[bytes, bytes] | None:
     """The names in "NAME NAME", either of them quoted or not; None when spaces leave it open. ValueError: bad escape."""
     first = quoted_prefix(text)
-    cuts = [len(text) - len(first[1])] if first else [match.start() for match in re.finditer(b" ", text)]
-    pairs = []
-    for cut in cuts:
-        old, rest = first[0] if first else text[:cut], text[cut + 1:]
-        second = quoted_prefix(rest)
-        if text[cut:cut + 1] == b" " and rest and not (second and second[1]):
-            pairs.append((old, second[0] if second else rest))
-            if second:
-                return pairs[-1]
-    if len(pairs) > 1:
-        pairs = [(old, new) for old, new in pairs if old == new or old.partition(b"/")[2] == new.partition(b"/")[2] != b""]
-    return pairs[0] if len(pairs) == 1 else None
+    if first:
+        return _pair(first[0], first[1][:1], first[1][1:])
+    cut = text.find(b' "')
+    if cut >= 0 and (pair := _pair(text[:cut], b" ", text[cut + 1:])):
+        return pair
+    cuts = [text.find(b" ")] if text.count(b" ") == 1 else _even_cuts(text)
+    pairs = {(text[:cut], text[cut + 1:]) for cut in cuts if cut + 1 < len(text)}
+    return pairs.pop() if len(pairs) == 1 else None
+
+
+def _pair(old: bytes, between: bytes, rest: bytes) -> tuple[bytes, bytes] | None:
+    second = quoted_prefix(rest)
+    return None if between != b" " or not rest or second and second[1] else (old, second[0] if second else rest)
+
+
+def _even_cuts(text: bytes) -> list[int]:
+    """The spaces in `text` with the same name on either side, or names that are the same after their first "/": at most two."""
+    cuts = []
+    middle = len(text) // 2
+    if text[middle:middle + 1] == b" " and text[:middle] == text[middle + 1:]:
+        cuts.append(middle)
+    slash = text.find(b"/")
+    for match in re.finditer(b"/", text[slash + 1:]):
+        other = match.start() + slash + 1  # the second name's first: then its rest is as long as the first name's
+        cut = len(text) - other + slash
+        if slash < cut < other and text[cut:cut + 1] == b" " and text.find(b"/", cut) == other:
+            if text[slash + 1:cut] == text[other + 1:] != b"":
+                cuts.append(cut)
+            break  # a later one would mean an earlier cut, before which no other is first
+    return cuts

@@ -93,9 +93,9 @@ def patched(file: FilePatch, path: bytes, data: bytes, rules: Rules, bases: Base
         if best is None or len(places) > len(best[1]):
             best = failed, places, hunks
     assert best is not None
-    if any(match.is_applied(text, hunks) for hunks in readings):
-        return Outcome(data, [], already=True)
     failed, places, hunks = best
+    if not failed[0].ambiguous and any(match.is_applied(text, reading) for reading in readings):
+        return Outcome(data, [], already=True)
     if not rules.reject or base_known:
         stated = failed[0].hunk.patch_line
         raise Refused(f"{show(path)}: hunk {failed[0].number} (patch line {stated}) {failed[0].what}", failed[0].hint)

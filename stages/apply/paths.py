@@ -85,8 +85,6 @@ def _clean(file: FilePatch, name: bytes, strip: int) -> bytes:
     """`name` without its first `strip` parts, checked."""
     where = f"patch line {file.patch_line}: {show(name)}"
     parts = _SLASHES.split(name)
-    if strip and parts[0] == b"":
-        parts = parts[1:]  # as in GNU patch, a leading slash belongs to the first part
     if len(parts) <= strip:
         raise PatchError(f"{where}: has no {strip} parts to take off", "give a smaller -p")
     parts = [part for part in parts[strip:] if part != b"."]
