@@ -20,7 +20,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cromwell.apply import commit, journal, match, parse, patching, paths, plan, unified
+from cromwell.apply import commit, match, parse, patching, paths, plan, unified
+from cromwell.apply.journal import State
 from cromwell.apply.tree import Tree
 from cromwell.apply.unified import Version
 from cromwell.contract.errors import CommandError
@@ -111,7 +112,7 @@ class Fuzzed:
     """A tree that mutated patches are applied to; whatever one of them did is put back before the next."""
 
     def __init__(self, folder: Path):
-        self.subject, self.root, self.state = subject(), folder / "root", str(folder / "state")
+        self.subject, self.root, self.state = subject(), folder / "root", folder / "state"
         self.counts: collections.Counter[str] = collections.Counter()
         self.slowest_s = 0.0
         self._put()
@@ -134,8 +135,7 @@ class Fuzzed:
         try:
             steps = self._plan(tree, text, allowed, reverse)
             if steps and write:
-                journal.make_folder(self.state)
-                commit.commit(tree, self.state, steps, None)
+                commit.commit(tree, self._state(tree), steps, None, commit.Work("fuzz", 0, 0))
                 self._check(steps, seed)
             self.counts["applied" if steps else "nothing to do"] += 1
         except CommandError as error:
@@ -148,6 +148,13 @@ class Fuzzed:
         spent = time.monotonic() - started
         self.slowest_s = max(self.slowest_s, spent)
         assert spent < LIMIT_S, (seed, spent)
+
+    def _state(self, tree: Tree) -> State:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("CROMWELL_STATE", str(self.state))
+            state = State(tree)
+        state.make()
+        return state
 
     def _plan(self, tree: Tree, text: bytes, allowed: patching.Rules, reverse: bool) -> list[plan.Step]:
         files = parse.parse(text, "patch")

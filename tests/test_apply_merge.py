@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,26 @@ def test_a_base_that_is_not_there(repository, capsysbinary):
     assert run(repository, unknown, "--3way") == 3 and (repository / "f").read_bytes() == b"top\n" + BASE
     assert b"in no git repository here" in capsysbinary.readouterr().err
     assert run(repository, unknown, "--3way", "--ignore-hashes") == 0 and (repository / "f").read_bytes() == b"top\n" + THEIRS
+
+
+def test_a_base_among_what_can_be_undone(tmp_path):
+    """A second patch made from the same version as the first, on a file that the first has changed, without any repository."""
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/f").write_bytes(BASE)
+    other = unified.write(unified.compare(b"f", Version(BASE), Version(BASE.replace(b"line 20\n", b"OTHER 20\n"))))
+    assert run(tmp_path / "root", other) == 0
+    assert run(tmp_path / "root", PATCH) == 3 and run(tmp_path / "root", PATCH, "--3way") == 0
+    assert (tmp_path / "root/f").read_bytes() == THEIRS.replace(b"line 20\n", b"OTHER 20\n")
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_the_command_as_a_process_reaches_git(repository, options):
+    """It has given up the right to write elsewhere by then."""
+    (repository / "f").write_bytes(BASE + b"more\n")
+    result = subprocess.run([sys.executable, "-m", "cromwell.apply.cw_apply", "--3way", "--root", repository, *options], input=PATCH,
+                            capture_output=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert (repository / "f").read_bytes() == (BASE if options else THEIRS) + b"more\n"
 
 
 def test_bases_are_what_they_are_called(repository, tmp_path, monkeypatch):

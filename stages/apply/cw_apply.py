@@ -51,7 +51,7 @@ class Source(NamedTuple):
               help="candidate K of an edit, from 0, instead of the best")
 @click.option("--ignore-hashes", is_flag=True, help="go by the lines around each change, even where the patch names another version")
 @click.option("-3", "--3way", "three_way", is_flag=True,
-              help="merge into a file that has changed, where a git repository has the version that the patch names")
+              help="merge into a file that has changed, where the version that the patch names is in git or can be undone")
 @click.option("--conflict-markers", "markers", is_flag=True, help="with --3way: write conflicts into the file, and exit 3")
 @click.option("--ignore-whitespace", "whitespace", is_flag=True, help="find the lines around each change though white space differs")
 @click.option("-F", "--fuzz", type=click.IntRange(0, 99), default=0, show_default=True, metavar="N",
@@ -100,7 +100,7 @@ def app(patch: str, root: str, dry_run: bool, reverse: bool, command: str | None
         if source is None:
             source, reports, steps, extra = _undoing(tree, state, number)
         else:
-            planned = _plan(tree, source, reverse, strip, matching)
+            planned = _plan(tree, state, source, reverse, strip, matching)
             reports, steps = planned.reports, planned.steps()
         kept = None
         if steps and not dry_run:
@@ -141,7 +141,8 @@ def _prepare(tree: Tree, dry_run: bool, receipt: str | None) -> State:
     opened = []
     try:
         allowed = []
-        for path, rights in () if dry_run else ((state.folder, landlock.FOLDER), *_receipt_rights(receipt)):
+        kept = () if dry_run else ((state.folder, landlock.FOLDER), *_receipt_rights(receipt))
+        for path, rights in ((os.devnull, landlock.FILE), *kept):  # git, for --3way, does not start without it
             opened.append(os.open(path, os.O_PATH | os.O_CLOEXEC))
             allowed.append((opened[-1], rights))
         if not landlock.restrict([*allowed, *(() if dry_run else ((tree.fd, landlock.FOLDER),))]):
@@ -230,12 +231,13 @@ def _undoing(tree: Tree, state: State, number: int | None) -> tuple[Source, list
     return Source(b"", f"undo of {undoing.number}", [], ""), undoing.reports, undoing.steps, extra
 
 
-def _plan(tree: Tree, source: Source, reverse: bool, strip: int | None, matching: dict[str, Any]) -> Plan:
+def _plan(tree: Tree, state: State, source: Source, reverse: bool, strip: int | None, matching: dict[str, Any]) -> Plan:
     """The whole patch worked out in memory."""
-    from cromwell.apply import match, parse, patching, paths, plan
+    from cromwell.apply import bases, match, parse, patching, paths, plan
 
     allowed = {name: matching[name] for name in ("ignore_hashes", "three_way", "markers", "reject", "binary")}
-    planned = plan.Plan(tree, patching.Rules(ladder=match.Ladder(matching["whitespace"], matching["fuzz"]), **allowed))
+    planned = plan.Plan(tree, patching.Rules(ladder=match.Ladder(matching["whitespace"], matching["fuzz"]), **allowed),
+                        bases.Bases(tree.root, state))
     if source.digest and not source.text:  # an edit or a diff without a difference
         return planned
     files = parse.parse(source.text, source.name)

@@ -161,7 +161,7 @@ def _merged(file: FilePatch, path: bytes, data: bytes, base: bytes, rules: Rules
 def _other_version(file: FilePatch, path: bytes, data: bytes, rules: Rules) -> Refused:
     what = f"is version {blob_hash(data)[:12]}, the patch was made from {(file.old_blob or '')[:12]}"
     if rules.three_way:
-        return Refused(f"{show(path)}: {what}, which is in no git repository here",
+        return Refused(f"{show(path)}: {what}, which is in no git repository here and cannot be undone",
                        "fetch the commit that it was made from; or --ignore-hashes to go by the lines around each change")
     hint = "make the patch anew; --3way to merge, or --ignore-hashes to go by the lines around each change"
     return Refused(f"{show(path)}: {what}", hint)

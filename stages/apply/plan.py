@@ -60,8 +60,8 @@ class Report(NamedTuple):
 class Plan:
     """Applies the parts of a patch one after another to a picture of the tree, as far as the rules allow."""
 
-    def __init__(self, tree: Tree, rules: Rules = STRICT):
-        self.tree, self.rules, self.bases = tree, rules, Bases(tree.root)
+    def __init__(self, tree: Tree, rules: Rules = STRICT, bases: Bases | None = None):
+        self.tree, self.rules, self.bases = tree, rules, bases or Bases(tree.root)
         self.before: dict[bytes, File | None] = {}
         self.now: dict[bytes, Content | None] = {}
         self.reports: list[Report] = []
