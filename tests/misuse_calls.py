@@ -628,6 +628,14 @@ def differences() -> None:
     refused("cw_diff_open", "cw_diff", "no new text", b"a", 1, NULL, 1, lib.CW_DIFF_HISTOGRAM)
     refused("cw_diff_open", "cw_diff", "no such algorithm", b"a", 1, b"a", 1, 4)
     value("cw_diff_close", NULL)
+    texts, sizes, names = ffi.new("uint8_t *[4]"), ffi.new("size_t[4]"), ffi.new("char[]", 4 * (lib.CW_BLOB_NAME_DIGITS + 1))
+    for count in (0, 5, HUGE):
+        call("cw_blob_names", f"{count} texts", texts, sizes, count, names)
+    for missing in range(3):
+        call("cw_blob_names", f"argument {missing} missing", *(NULL if i == missing else one for i, one in enumerate((texts, sizes))), 1,
+             NULL if missing == 2 else names)
+    sizes[1] = 1
+    call("cw_blob_names", "a text missing", texts, sizes, 2, names)
     text, size = ffi.new("uint8_t **"), ffi.new("size_t *")
     for old, new, count in ((b"", b"", 0), (b"\0", b"", 1), (b"\n" * 5000, b"\r" * 5000, 1), (b"a", b"a\n", 1)):
         diff = opened("cw_diff_open", "cw_diff", old or NULL, len(old), new or NULL, len(new), lib.CW_DIFF_MYERS)

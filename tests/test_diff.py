@@ -202,3 +202,36 @@ def test_as_a_process(folder):
     result = subprocess.run([sys.executable, "-c", program], stdin=open("e.cwa", "rb"), capture_output=True, check=False,
                             env={**os.environ, "PYTHONPATH": str(Path(cromwell.__path__[0]).absolute().parent)})
     assert result.returncode == 0 and result.stdout.startswith(b"diff --git a/pkg/app.py"), result.stderr
+
+
+PLAIN = ("old", "new")
+LONG = b"def f\n" + b" x\n" * 9
+
+
+@pytest.mark.parametrize("old, new, names", [
+    (b"a\nb\n", b"a\nc\n", PLAIN), (b"a\nb", b"a\nb\n", PLAIN), (b"", b"x", PLAIN), (b"same\n", b"same\n", PLAIN), (b"\0", b"1", PLAIN),
+    (LONG, LONG[:-3], PLAIN), (b"a", b"b", ("sub/old", "new")), (b"a", b"b", ("./old", "new")), (b"a", b"b", ("old", "gone")),
+    (b"a", b"b", ("old", "run")), (b"a", b"b", ("old", "sub")), (b"a", b"b", ("--stat", "old")),
+])
+def test_the_quick_start_writes_the_same(old, new, names, tmp_path):
+    """Through a pipe, both ways of starting give the same bytes, words and exit code."""
+    (tmp_path / "sub").mkdir()
+    for name, data in (("old", old), ("sub/old", old), ("new", new), ("run", new)):
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "run").chmod(0o755)
+    environment = {**os.environ, "PYTHONPATH": str(Path(cromwell.__path__[0]).absolute().parent)}
+    results = []
+    for module in ("cw_diff", "diff_start"):
+        program = f"import sys; sys.argv[0] = 'cw-diff'; from cromwell.apply.{module} import main; main()"
+        result = subprocess.run([sys.executable, "-c", program, *names], cwd=tmp_path, env=environment, capture_output=True, check=False)
+        results.append((result.returncode, result.stdout, result.stderr))
+    assert results[0] == results[1]
+
+
+def test_the_quick_start_loads_little(folder):
+    program = ("import os, sys\nbefore, leave = set(sys.modules), os._exit\n"
+               "os._exit = lambda code: leave(99 if {'re', 'typing', 'click', 'hashlib'} & set(sys.modules) - before else code)\n"
+               "from cromwell.apply.diff_start import main\nmain()")
+    result = subprocess.run([sys.executable, "-c", program, "old.py", "new.py"], capture_output=True, check=False,
+                            env={**os.environ, "PYTHONPATH": str(Path(cromwell.__path__[0]).absolute().parent)})
+    assert (result.returncode, result.stdout) == (0, TEXT), result.stderr

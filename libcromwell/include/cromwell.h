@@ -1,6 +1,6 @@
 /* cromwell.h: the one public header of libcromwell. Opaque handles, status codes, a stable C ABI.
  *
- * The library never prints, exits, or reads the environment; it allocates only in functions named *_open.
+ * The library never prints, exits, or reads the environment; it allocates only in functions named *_open and in cw_diff_text.
  * Functions return a cw_status and give results through out pointers; on failure out pointers are left untouched and, where a
  * cw_fault is taken (NULL is allowed), it says in one line what was wrong and where. Handles are not shared between threads
  * while a call runs on them; cw_model and cw_tokenizer are read-only after opening and may be shared freely.
@@ -277,6 +277,12 @@ CW_API void cw_diff_close(cw_diff *diff);
 CW_API size_t cw_diff_changes(const cw_diff *diff, const cw_diff_change **changes);
 /* The hunks of a unified diff with `context` lines around changes; valid until the next call or until the diff is closed. */
 CW_API cw_status cw_diff_text(cw_diff *diff, uint32_t context, const uint8_t **text, size_t *size);
+
+enum { CW_BLOB_NAMES_MAX = 4, CW_BLOB_NAME_DIGITS = 40 };
+
+/* Git's (SHA-1) names of up to CW_BLOB_NAMES_MAX file contents, in about the time of one; names is [count, CW_BLOB_NAME_DIGITS + 1],
+ * each in hex with a 0 at its end. */
+CW_API cw_status cw_blob_names(const uint8_t *const *texts, const size_t *sizes, uint32_t count, char *names);
 
 /* cffi: end */
 

@@ -170,7 +170,26 @@ static void test_arguments(void) {
   cw_diff_close(NULL);
 }
 
+/* The names git hash-object gives; contents that end at every place of a block, beside others of other lengths, agree with themselves alone. */
+static void test_names(void) {
+  static uint8_t text[300];
+  for (size_t i = 0; i < sizeof text; i++) text[i] = (uint8_t)(i * 7);
+  const uint8_t *texts[CW_BLOB_NAMES_MAX] = {NULL, (const uint8_t *)"hello\n", (const uint8_t *)"what is up, doc?", text};
+  size_t sizes[CW_BLOB_NAMES_MAX] = {0, 6, 16, 0};
+  char names[CW_BLOB_NAMES_MAX][CW_BLOB_NAME_DIGITS + 1], alone[CW_BLOB_NAME_DIGITS + 1];
+  for (size_t size = 0; size <= sizeof text; size++) {
+    sizes[3] = size;
+    CHECK(cw_blob_names(texts, sizes, CW_BLOB_NAMES_MAX, names[0]) == CW_OK, "names");
+    CHECK(strcmp(names[0], "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391") == 0, "empty: %s", names[0]);
+    CHECK(strcmp(names[1], "ce013625030ba8dba906f756967f9e9ca394464a") == 0, "hello: %s", names[1]);
+    CHECK(strcmp(names[2], "bd9dbf5aae1a3862dd1526723246b20206e5fc37") == 0, "doc: %s", names[2]);
+    CHECK(cw_blob_names(&texts[3], &size, 1, alone) == CW_OK && strcmp(names[3], alone) == 0, "size %zu: %s", size, alone);
+  }
+  CHECK(cw_blob_names(texts, sizes, 5, names[0]) == CW_E_ARGUMENT && cw_blob_names(NULL, sizes, 1, alone) == CW_E_ARGUMENT, "arguments");
+}
+
 int main(void) {
+  test_names();
   test_shortest();
   test_bytes();
   test_hostile();

@@ -120,6 +120,7 @@ typedef struct {
 typedef struct {
   const uint8_t *text;
   size_t size;
+  uint32_t place; /* of its first appearance, counted from the first line interned of its text */
 } line_text;
 
 typedef struct {
@@ -130,24 +131,45 @@ typedef struct {
   uint32_t distinct;
 } line_table;
 
-static void intern(line_table *table, const cw_lines *lines, uint32_t first, uint32_t count, int32_t *ids) {
-  for (uint32_t i = 0; i < count; i++) {
-    const uint8_t *text = lines->text + lines->starts[first + i];
-    size_t size = lines->starts[first + i + 1] - lines->starts[first + i];
-    uint64_t hash = hash_bytes(text, size, table->seed);
-    uint32_t tag = (uint32_t)(hash >> 32);
-    size_t at = (size_t)hash & table->mask;
-    for (;; at = (at + 1) & table->mask) {
-      slot *s = &table->slots[at];
-      if (!s->rank) {
-        table->seen[table->distinct] = (line_text){text, size};
-        *s = (slot){tag, ++table->distinct};
-      } else if (s->tag != tag || table->seen[s->rank - 1].size != size || memcmp(table->seen[s->rank - 1].text, text, size) != 0) {
-        continue;
-      }
-      ids[i] = (int32_t)(s->rank - 1);
-      break;
+/* The number of line `place`, which is table->distinct before the call if it is new. */
+static uint32_t lookup(line_table *table, const uint8_t *text, size_t size, uint32_t place) {
+  uint64_t hash = hash_bytes(text, size, table->seed);
+  uint32_t tag = (uint32_t)(hash >> 32);
+  for (size_t at = (size_t)hash & table->mask;; at = (at + 1) & table->mask) {
+    slot *s = &table->slots[at];
+    if (!s->rank) {
+      table->seen[table->distinct] = (line_text){text, size, place};
+      *s = (slot){tag, ++table->distinct};
+      return s->rank - 1;
     }
+    const line_text *seen = &table->seen[s->rank - 1];
+    if (s->tag == tag && seen->size == size && memcmp(seen->text, text, size) == 0) return s->rank - 1;
+  }
+}
+
+static void intern_old(line_table *table, const cw_lines *lines, uint32_t first, uint32_t count, int32_t *ids) {
+  const size_t *starts = lines->starts + first;
+  for (uint32_t i = 0; i < count; i++) ids[i] = (int32_t)lookup(table, lines->text + starts[i], starts[i + 1] - starts[i], i);
+}
+
+/* Most new lines follow one another as the old ones did: each is first held against the old line after the one before. That reads
+ * both texts in order, where looking up reads table and text anywhere. */
+static void intern_new(line_table *table, const cw_lines *lines, uint32_t first, uint32_t count, int32_t *ids, const cw_lines *old_lines,
+                       uint32_t old_count, const int32_t *old_ids) {
+  const size_t *starts = lines->starts + first, *old_starts = old_lines->starts + first;
+  const uint32_t old_distinct = table->distinct;
+  uint32_t expected = old_count; /* none */
+  for (uint32_t i = 0; i < count; i++) {
+    const uint8_t *text = lines->text + starts[i];
+    size_t size = starts[i + 1] - starts[i];
+    if (expected < old_count && old_starts[expected + 1] - old_starts[expected] == size &&
+        memcmp(old_lines->text + old_starts[expected], text, size) == 0) {
+      ids[i] = old_ids[expected++];
+      continue;
+    }
+    uint32_t id = lookup(table, text, size, i);
+    ids[i] = (int32_t)id;
+    if (id < old_distinct) expected = table->seen[id].place + 1;
   }
 }
 
@@ -162,8 +184,8 @@ cw_status cw_lines_intern(const cw_lines *old_lines, uint32_t old_count, const c
   if (status == CW_OK) {
     /* The seed differs from run to run where addresses do, so that nobody can prepare lines that collide; ids do not depend on it. */
     table.seed = fold((uint64_t)(uintptr_t)table.slots ^ 0xd1b54a32d192ed03u, (uint64_t)(uintptr_t)&table ^ 0x2545f4914f6cdd1du);
-    intern(&table, old_lines, first, old_count, old_ids);
-    intern(&table, new_lines, first, new_count, new_ids);
+    intern_old(&table, old_lines, first, old_count, old_ids);
+    intern_new(&table, new_lines, first, new_count, new_ids, old_lines, old_count, old_ids);
     *distinct = table.distinct;
   }
   free(table.slots);
