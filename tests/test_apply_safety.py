@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import io
 import json
@@ -312,119 +311,6 @@ def test_the_root_itself_may_be_a_link(root, monkeypatch, capsysbinary):
 
 
 # ---- Failures ----------------------------------------------------------------------------------------------------------------
-
-CALLS = ("open", "rename", "link", "unlink", "fsync", "mkdir", "rmdir", "fchmod", "fchown", "utime", "stat")
-
-
-def count_down(monkeypatch, left: int, action) -> list[str]:
-    """Makes the call number `left` (from 0) of the file system calls in CALLS run `action` instead; returns the log of calls."""
-    log: list[str] = []
-
-    def wrapped(name, call):
-        def counted(*arguments, **options):
-            log.append(name)
-            if len(log) == left + 1:
-                action()
-            return call(*arguments, **options)
-        return counted
-
-    for name in CALLS:
-        monkeypatch.setattr(os, name, wrapped(name, getattr(os, name)))
-    return log
-
-
-def test_killed_at_every_call(root, state, monkeypatch):
-    """A process that dies before its k-th file system call, for every k: recovery gives the old tree, or the new one stands."""
-    text = big_patch(root)
-    before = picture(root)
-    outcomes = []
-    for left in range(10_000):
-        child = os.fork()
-        if child == 0:
-            opened, steps = planned(root, text)
-            store = State(opened)
-            store.make()
-            count_down(monkeypatch, left, lambda: os._exit(9))
-            commit.commit(opened, store, steps, None, WORK)
-            os._exit(0)
-        finished = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        opened = Tree(str(root))
-        commit.recover(opened, State(opened))
-        opened.close()
-        now = picture(root)
-        outcomes.append(now == before)
-        assert not list(root.rglob(".cw-apply-*")) and not litter(state)
-        if now != before:
-            assert now.keys() == {"d0", "d0/f0.py", "d1", "d1/f1.py", "unchanged", "moved", "moved/f3.py", "new", "new/deep",
-                                  "new/deep/made.py"}
-            if finished:
-                break
-            rebuild(root)
-    assert len(outcomes) > 40 and outcomes[:30] == [True] * 30 and not outcomes[-1]
-
-
-def test_killed_while_recovering(root, state, monkeypatch):
-    """Recovery that dies before its k-th call can be taken up again."""
-    text = big_patch(root)
-    before = picture(root)
-    for left in range(10_000):
-        for stage, at in (("commit", 45), ("recover", left)):
-            child = os.fork()
-            if child == 0:
-                opened = Tree(str(root))
-                store = State(opened)
-                if stage == "commit":
-                    steps = planned(root, text)[1]
-                    store.make()
-                    count_down(monkeypatch, at, lambda: os._exit(9))
-                    commit.commit(opened, store, steps, None, WORK)
-                else:
-                    count_down(monkeypatch, at, lambda: os._exit(9))
-                    commit.recover(opened, store)
-                os._exit(0)
-            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            assert stage == "recover" or code == 9
-        opened = Tree(str(root))
-        commit.recover(opened, State(opened))
-        opened.close()
-        assert picture(root) == before and not litter(state)
-        if code == 0:
-            break
-    assert left > 10
-
-
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EACCES])
-def test_failing_at_every_call(number, root, state, monkeypatch):
-    """The k-th call fails once, for every k: the old tree and an error, or the new tree."""
-    text = big_patch(root)
-    before = picture(root)
-
-    def fail():
-        raise OSError(number, os.strerror(number), "d0/f0.py")
-
-    for left in range(10_000):
-        opened, steps = planned(root, text)
-        store = State(opened)
-        store.make()
-        error = None
-        with monkeypatch.context() as patch:
-            log = count_down(patch, left, fail)
-            try:
-                commit.commit(opened, store, steps, None, WORK)
-            except (CommandError, OSError) as raised:
-                error = raised
-        opened.close()
-        if error is not None:
-            assert isinstance(error, CommandError) and error.exit_code in (3, 70), f"call {left}, {log[left]}: {error!r}"
-            assert picture(root) == before, f"call {left}: {log[left]}"
-        elif len(log) <= left:
-            break
-        else:
-            assert "moved/f3.py" in picture(root), f"call {left}: {log[left]}"
-            rebuild(root)
-        assert not list(root.rglob(".cw-apply-*")) and not litter(state)
-    assert left > 40
-
 
 def test_read_only_folder(root, state, monkeypatch, capsysbinary):
     feed(monkeypatch, big_patch(root))

@@ -26,7 +26,8 @@ from cromwell.apply.signals import stoppable, unstoppable
 from cromwell.apply.tree import File, Tree
 from cromwell.contract.errors import CommandError
 
-_MEANWHILE = (errno.EACCES, errno.EPERM, errno.EROFS)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_STAYS = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EBUSY, errno.EACCES, errno.EPERM)
 
 
 class Work(NamedTuple):
@@ -49,7 +50,10 @@ def commit(tree: Tree, state: State, steps: list[Step], check: Callable[[], None
     only a failure of that itself leaves the journal and says so."""
     umask = os.umask(0)
     os.umask(umask)
-    journal = journals.plan_journal(tree, steps, umask, work.folders, work.may_go, work.source, work.undoes)
+    try:
+        journal = journals.plan_journal(tree, steps, umask, work.folders, work.may_go, work.source, work.undoes)
+    except OSError as error:
+        raise _as_command_error(tree, error) from None
     begun: set[bytes] = set()
     checking = done = False
     number = None
@@ -100,13 +104,14 @@ def recover(tree: Tree, state: State) -> int | None:
 
 
 def _roll_back_now(tree: Tree, state: State, journal: Journal, begun: set[bytes], force: bool) -> None:
+    if not state.is_pending():  # nothing begins before the journal is there
+        state.tidy()
+        return
     try:
-        changed = roll_back(tree, journal, begun, force)
-        with suppress(FileNotFoundError):  # not yet written
-            if changed:
-                state.set_aside()
-            else:
-                state.discard()
+        if roll_back(tree, journal, begun, force):
+            state.set_aside()
+        else:
+            state.discard()
         state.tidy()
     except OSError as error:
         raise _stuck(tree, error) from None
@@ -161,7 +166,7 @@ def _write_temporaries(tree: Tree, steps: Iterable[Step], journal: Journal, work
             outer = folders.of(folder.path)
             with suppress(FileExistsError):
                 os.mkdir(_name(folder.path), 0o777 if folder.mode is None else 0o700, dir_fd=outer)
-                set_folder(tree, folder)
+                set_folder(outer, _name(folder.path), folder)
         for step, entry in zip(steps, journal.entries, strict=True):
             if step.new is None or step.same_data:
                 continue
@@ -295,11 +300,21 @@ def _clear(tree: Tree, steps: Iterable[Step], journal: Journal) -> None:
                 with suppress(FileNotFoundError):
                     os.unlink(_name(entry.temporary), dir_fd=folders.of(entry.path))
     for folder in reversed(journal.emptied):
-        with suppress(OSError, Refused), tree.folder_of(folder.path) as outer:
-            if outer is not None:
-                os.rmdir(_name(folder.path), dir_fd=outer)
+        with tree.folder_of(folder.path) as outer:
+            if outer is not None and _remove_if_empty(_name(folder.path), outer):
                 touched.add(_folder(folder.path))
     sync_folders(tree, sorted(touched))
+
+
+def _remove_if_empty(name: bytes, folder: int) -> bool:
+    """Removes a folder where it is empty and this process may; says whether."""
+    try:
+        os.rmdir(name, dir_fd=folder)
+    except OSError as error:
+        if error.errno not in _STAYS:
+            raise
+        return False
+    return True
 
 
 def _name(path: bytes) -> bytes:
@@ -312,5 +327,5 @@ def _folder(path: bytes) -> bytes:
 
 def _as_command_error(tree: Tree, error: OSError) -> CommandError:
     where = show(error.filename) if isinstance(error.filename, bytes) else error.filename or tree.name
-    code = 3 if error.errno in _MEANWHILE else 70
+    code = 3 if error.errno in _FORBIDDEN else 70
     return CommandError(f"{where}: {error.strerror or error}", "nothing was changed; remove the cause and run again", code)

@@ -20,6 +20,7 @@ from cromwell.apply.tree import Tree
 
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOT_ALLOWED = (errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP)  # EINVAL: an owner that a container does not know
+_AGAIN = b".cw-apply-folder"
 _BACK = b"-back"
 """Ends the name of a file that is being written anew, which must not be taken for one that was replaced."""
 
@@ -50,19 +51,24 @@ def roll_back(tree: Tree, journal: Journal, begun: set[bytes] | None, force: boo
 
 
 def _make_again(tree: Tree, folder: Folder) -> None:
-    """Makes a folder that went because it was empty."""
+    """Makes a folder that went because it was empty: under another name first, so that under its own it has its attributes at once."""
     with tree.folder_of(folder.path, make=True) as outer:
         assert outer is not None
-        with suppress(FileExistsError):
-            os.mkdir(_name(folder.path), 0o700, dir_fd=outer)
-            set_folder(tree, folder)
+        with suppress(FileNotFoundError):
+            os.rmdir(_AGAIN, dir_fd=outer)
+        try:
+            os.stat(_name(folder.path), dir_fd=outer, follow_symlinks=False)
+        except FileNotFoundError:
+            os.mkdir(_AGAIN, 0o700, dir_fd=outer)
+            set_folder(outer, _AGAIN, folder)
+            os.rename(_AGAIN, _name(folder.path), src_dir_fd=outer, dst_dir_fd=outer)
 
 
-def set_folder(tree: Tree, folder: Folder) -> None:
-    """Gives a folder just made the owner and mode it had."""
-    fd = tree.open_folder(folder.path)
-    if fd is None or folder.mode is None or folder.owner is None:
+def set_folder(outer: int, name: bytes, folder: Folder) -> None:
+    """Gives a folder just made as `name` the owner and mode that are known of it."""
+    if folder.mode is None or folder.owner is None:
         return
+    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=outer)
     try:
         keep_owner(fd, folder.owner)
         os.fchmod(fd, folder.mode)

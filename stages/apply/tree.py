@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from cromwell.apply import kernel
-from cromwell.apply.errors import Refused
+from cromwell.apply.errors import Refused, folder_exit_code
 from cromwell.apply.paths import show
 from cromwell.contract.errors import CommandError
 
@@ -54,7 +54,8 @@ class Tree:
         try:
             self.fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            raise CommandError(f"{root}: {error.strerror}", "--root names the folder that the patch's paths start from") from None
+            hint = "--root names the folder that the patch's paths start from"
+            raise CommandError(f"{root}: {error.strerror}", hint, folder_exit_code(error)) from None
         self.in_one_step = kernel.has_openat2(self.fd)
 
     def close(self) -> None:
@@ -170,6 +171,8 @@ class Tree:
             status = os.fstat(fd)
             _check_kind(path, status)
             return File(_read_all(fd, status.st_size), status, _attributes(fd))
+        except OSError as error:
+            raise CommandError(f"{show(path)}: cannot be read: {error.strerror}", "nothing was changed", 70) from None
         finally:
             os.close(fd)
 
