@@ -34,6 +34,7 @@ DIALECTS = {
     "gnu-recursive": (BEFORE, AFTER),
     "mercurial": (BEFORE, AFTER),
     "subversion": (BEFORE, {**AFTER, "gone.py": b"x = 1\n"}),
+    "subversion-nonexistent": (BEFORE, AFTER),
     "gnu-backup": (BEFORE, {"poem.txt": POEM_AFTER, "gone.py": b"x = 1\n"}),
     "crlf-mail": (BEFORE, {"poem.txt": POEM_AFTER, "gone.py": b"x = 1\n"}),
     "crlf-lines": ({"dos.txt": b"one\r\ntwo\r\nthree\n"}, {"dos.txt": b"one\r\nTWO\r\nthree\n"}),
@@ -120,7 +121,7 @@ def test_applied_twice_changes_nothing(name, tmp_path, capsysbinary):
     put(tmp_path, before)
     arguments = ["--root", tmp_path, "--json", SAMPLES / f"{name}.diff"]
     assert command(capsysbinary, *arguments)[0] == 0
-    if name in ("git-rename", "mercurial", "gnu-recursive", "git-mail"):  # a deleted file counts as done only beside others that are
+    if name in ("git-rename", "mercurial", "gnu-recursive", "git-mail", "subversion-nonexistent"):  # a deleted file counts as done only beside others that are
         assert command(capsysbinary, *arguments)[0] in (0, 3)
     else:
         code, out, err = command(capsysbinary, *arguments)

@@ -24,7 +24,7 @@ _OPPOSITE = bytes.maketrans(b"-+", b"+-")
 _HUNK = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")
 _INDEX = re.compile(rb"([0-9a-f]{4,64})\.\.([0-9a-f]{4,64})(?: ([0-7]{6}))?")
 _MODE = re.compile(rb"[0-7]{6}")
-_EPOCH = re.compile(rb"\t *(?:(?:1970-01-01|1969-12-31) |(?:Thu Jan 0?1|Wed Dec 31) [0-9:]{8} (?:1970|1969))")
+_EPOCH = re.compile(rb"\t *(?:\(nonexistent\)|(?:1970-01-01|1969-12-31) |(?:Thu Jan 0?1|Wed Dec 31) [0-9:]{8} (?:1970|1969))")
 _EXTENDED = (b"old mode ", b"new mode ", b"deleted file mode ", b"new file mode ", b"copy from ", b"copy to ", b"rename from ",
              b"rename to ", b"similarity index ", b"dissimilarity index ", b"index ")
 _BINARY = re.compile(rb"Binary files .* differ\r?$|Files .* and .* differ\r?$|GIT binary patch\r?$|Cannot display: file marked as a")
@@ -165,7 +165,7 @@ class _Parser:
         new_name, new_epoch = self.name(self.at + 1)
         self.at += 2
         hunks = self.hunks()
-        if len(hunks) == 1:  # GNU diff -N dates a missing file to 1970 instead of naming /dev/null
+        if len(hunks) == 1:  # GNU diff -N dates a missing file to 1970 instead of naming /dev/null, Subversion says "(nonexistent)"
             if old_epoch and not hunks[0].old and hunks[0].old_start == 0:
                 old_name = DEV_NULL
             if new_epoch and not hunks[0].new and hunks[0].new_start == 0:

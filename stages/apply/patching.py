@@ -21,7 +21,7 @@ class Rules(NamedTuple):
     """What the user allows. `ignore_hashes`: match by content, whatever index lines say. `ladder`: how loosely.
 
     `three_way`: merge when the file is another version; `markers`: write conflicts into the file. `reject`: hunks without a place are set
-    aside. `binary`, `symlinks`: such parts are taken."""
+    aside. `binary`: git's binary patches are taken."""
 
     ignore_hashes: bool = False
     ladder: match.Ladder = match.STRICT
@@ -29,7 +29,6 @@ class Rules(NamedTuple):
     markers: bool = False
     reject: bool = False
     binary: bool = False
-    symlinks: bool = False
 
     @property
     def by_lines(self) -> bool:
