@@ -121,7 +121,8 @@ def test_applied_twice_changes_nothing(name, tmp_path, capsysbinary):
     put(tmp_path, before)
     arguments = ["--root", tmp_path, "--json", SAMPLES / f"{name}.diff"]
     assert command(capsysbinary, *arguments)[0] == 0
-    if name in ("git-rename", "mercurial", "gnu-recursive", "git-mail", "subversion-nonexistent"):  # a deleted file counts as done only beside others that are
+    if name in ("git-rename", "mercurial", "gnu-recursive", "git-mail", "subversion-nonexistent"):
+        # a deleted file counts as done only beside others that are
         assert command(capsysbinary, *arguments)[0] in (0, 3)
     else:
         code, out, err = command(capsysbinary, *arguments)
@@ -326,6 +327,15 @@ def test_lines_without_context_need_a_known_version(tmp_path):
 def test_hunks_at_a_border_stay_there(tmp_path):
     put(tmp_path, {"poem.txt": POEM + b"more\n"})
     refusal(tmp_path, b"--- a/poem.txt\n+++ b/poem.txt\n@@ -6,2 +6,3 @@\n six\n seven\n+eight\n", 3, "made for the end")
+
+
+def test_context_between_changes_alone_says_where_the_borders_are(tmp_path):
+    """Changes on the first and the last line: the hunk was made for a file of three lines."""
+    put(tmp_path, {"poem.txt": b"one\ntwo\nthree\none\n"})
+    text = b"--- a/poem.txt\n+++ b/poem.txt\n@@ -1,3 +1,3 @@\n-one\n+ONE\n two\n-three\n+THREE\n"
+    refusal(tmp_path, text, 3, "made for the end")
+    put(tmp_path, {"poem.txt": b"one\ntwo\nthree\n"})
+    assert steps(tmp_path, text)[0].new.data == b"ONE\ntwo\nTHREE\n"
 
 
 def test_versions_are_enforced(tmp_path):

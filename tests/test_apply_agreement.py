@@ -36,6 +36,7 @@ class Case(NamedTuple):
     target: Files
     strip: int
     without_context: bool
+    reverse: bool
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -127,6 +128,8 @@ def case(seed: int, folder: Path) -> Case | None:
         parts = [part.removesuffix(b"\n") + b"\n" for part in parts]
         generator.shuffle(parts)
         text = b"Subject: a change\n\nSome words.\n---\n" + b"".join(parts) + b"-- \n2.39.5\n"
+    reverse = generator.random() < 0.25
+    old, new = (new, old) if reverse else (old, new)
     target = dict(old)
     for name, (data, executable) in old.items():
         if generator.random() < 0.4:
@@ -135,16 +138,17 @@ def case(seed: int, folder: Path) -> Case | None:
             target[name] = data + b"".join(row + b"\n" for row in lines(generator, 2)) + data, executable
         if generator.random() < 0.05:
             target[name] = new.get(name, old[name])
-    if generator.random() < 0.05:
+    if target and generator.random() < 0.05:
         del target[generator.choice(list(target))]
-    return Case(text, target, 0 if options == ["--no-prefix"] else 1, options == ["-U0"])
+    return Case(text, target, 0 if options == ["--no-prefix"] else 1, options == ["-U0"], reverse)
 
 
-def ours(folder: Path, text: bytes, strip: int | None, **rules) -> tuple[Files, list[plan.Report]]:
+def ours(folder: Path, text: bytes, strip: int | None, reverse: bool = False, **rules) -> tuple[Files, list[plan.Report]]:
     """What cw-apply makes of the files in `folder`, worked out and not written."""
     files = parse.parse(text, "patch")
     tree = Tree(str(folder))
     try:
+        files = [file.reversed() for file in reversed(files)] if reverse else files
         planned = plan.Plan(tree, patching.Rules(**rules))
         planned.apply(files, paths.targets(files, strip, lambda path: tree.read(path) is not None))
         after = contents(folder)
@@ -161,12 +165,12 @@ def reason_against(folder: Path, made: Case) -> tuple[str, str]:
     """("both" | "neither" | "git" | "ours", why) of who applies a patch; asserts that the bytes are the same where both do."""
     put(folder, made.target)
     try:
-        after, reports = ours(folder, made.text, made.strip)
+        after, reports = ours(folder, made.text, made.strip, made.reverse)
         refused = ""
     except CommandError as error:
         after, reports, refused = {}, [], f"{error.where_and_what}; {error.hint}"
-    unidiff_zero = ["--unidiff-zero"] if made.without_context else []
-    result = git(folder, "apply", "--whitespace=nowarn", f"-p{made.strip}", *unidiff_zero, "-", text=made.text)
+    options = ["--unidiff-zero"] * made.without_context + ["--reverse"] * made.reverse
+    result = git(folder, "apply", "--whitespace=nowarn", f"-p{made.strip}", *options, "-", text=made.text)
     if result.returncode:
         return ("neither", refused) if refused else ("ours", " ".join(
             [report.status for report in reports] + [hunk.level for report in reports for hunk in report.hunks]))

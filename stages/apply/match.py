@@ -74,7 +74,7 @@ def place(text: Text, hunks: Sequence[Hunk], base_known: bool, drifted: bool, la
 def attempts(text: Text, hunks: Sequence[Hunk], base_known: bool, drifted: bool, ladder: Ladder,
              failed: list[NoMatch] | None = None) -> Iterator[Place]:
     """The places of `place`, one by one. With a list `failed`, hunks without a place are put there instead of being raised."""
-    with_context = any(hunk.leading or hunk.trailing for hunk in hunks)
+    with_context = any(b" " in hunk.marks for hunk in hunks)
     if not drifted:
         misfit = next((number for number, hunk in enumerate(hunks, 1) if not _fits(text, hunk, base_known, with_context)), None)
         if misfit is None:
@@ -162,7 +162,7 @@ def is_applied(text: Text, hunks: Sequence[Hunk]) -> bool:
         return len(hunks) == 1 and b"".join(hunks[0].new) == text.data
     if all(hunk.new and text.stands_at(b"".join(hunk.new), hunk.new_start - 1) for hunk in hunks):
         return True
-    if not all(b"+" in hunk.marks and (hunk.leading or hunk.trailing) for hunk in hunks):
+    if not all(b"+" in hunk.marks and b" " in hunk.marks for hunk in hunks):
         return False  # lines that are not there anywhere else prove nothing about lines taken away
     try:
         place(text, [hunk.reversed() for hunk in hunks], False, True)
