@@ -6,7 +6,6 @@ import fcntl
 import io
 import json
 import os
-import random
 import shutil
 import signal
 import stat
@@ -20,6 +19,7 @@ from pathlib import Path
 import pytest
 
 import cromwell
+from benchmarks.apply import kills
 from cromwell.apply import commit, cw_apply, parse, paths, plan, tree, unified
 from cromwell.apply.journal import State
 from cromwell.apply.tree import Tree
@@ -369,36 +369,10 @@ def test_a_file_changed_meanwhile_is_not_overwritten(root, state):
 # ---- Kills, locks, checks ----------------------------------------------------------------------------------------------------
 
 
-def test_killed_at_random_instants(tmp_path, state):
-    """Real processes, real SIGKILL, 60 files: never a mixture after the next start."""
-    base = tmp_path / "tree"
-    names = [f"p{number % 7}/f{number}" for number in range(60)]
-
-    def fill() -> None:
-        for name in names:
-            (base / name).parent.mkdir(parents=True, exist_ok=True)
-            (base / name).write_bytes(b"old\n" * 50)
-
-    fill()
-    old = picture(base)
-    (tmp_path / "p.diff").write_bytes(b"".join(file_diff(name, b"old\n" * 50, b"old\n" * 25 + b"new\n") for name in names))
-    arguments, environment = [*APPLY, "-q", "--root", str(base), str(tmp_path / "p.diff")], {**os.environ, "PYTHONPATH": SITE}
-    start = time.monotonic()
-    subprocess.run(arguments, check=True, env=environment)
-    whole_s = time.monotonic() - start
-    new = picture(base)
-    assert new != old
-    generator = random.Random(7)
-    for _ in range(24):
-        fill()
-        process = subprocess.Popen(arguments, env=environment)
-        time.sleep(generator.uniform(0.3, 1) * whole_s)
-        process.kill()
-        process.wait()
-        opened = Tree(str(base))
-        commit.recover(opened, State(opened))
-        opened.close()
-        assert picture(base) in (old, new)
+def test_killed_at_random_instants(memory, state):
+    """Real processes, real SIGKILL, 200 files (python -m benchmarks.apply kills does it 500 times)."""
+    found = kills(memory, count=200, runs=30)
+    assert found["mixture"] == found["litter"] == 0 and found["old"] > 3 and found["new"] + found["old"] == 30
 
 
 def test_the_next_start_recovers(root, state, monkeypatch, capsysbinary):

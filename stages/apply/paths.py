@@ -106,6 +106,8 @@ def _clean(file: FilePatch, name: bytes, strip: int) -> bytes:
 
 def _is_git_folder(part: bytes) -> bool:
     """Whether some file system takes `part` for .git: other case, short name, trailing dots or spaces, a stream, invisible letters."""
+    if part.isascii() and b"git" not in part.lower():  # nearly all names, and the rest is slow
+        return False
     text = part.decode("utf-8", "replace").lower()
     text = re.sub("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]", "", text)  # HFS+ ignores these
     return text.split(":")[0].rstrip(" .") in (".git", "git~1")

@@ -10,6 +10,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import accumulate
 
 from cromwell.apply.errors import Refused
 
@@ -26,9 +27,12 @@ class Text:
 
     def __init__(self, data: bytes):
         self.data = data
-        self.starts = [0, *(match.end() for match in re.finditer(b"\n", data))]
-        if self.starts[-1] != len(data):
-            self.starts.append(len(data))  # starts[count] is the end, starts[:count] the lines
+        # starts[count] is the end, starts[:count] the lines
+        self.starts = [0, *accumulate([len(line) + 1 for line in data.split(b"\n")])]
+        if not data or data.endswith(b"\n"):
+            self.starts.pop()
+        else:
+            self.starts[-1] = len(data)
         self.searched_bytes = 0
 
     @property
