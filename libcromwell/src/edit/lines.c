@@ -1,8 +1,22 @@
 /* lines.c: splitting into lines, trimming common ends, and interning lines as integers. */
 #include "edit/lines.h"
 
+#include <emmintrin.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { SCAN_BYTES = 64, BATCH = 16 };
+
+/* One bit for each of SCAN_BYTES bytes that is a newline (SSE2, which every x86-64 has). */
+static uint64_t newlines(const uint8_t *bytes) {
+  const __m128i newline = _mm_set1_epi8('\n');
+  uint64_t mask = 0;
+  for (int part = 0; part < SCAN_BYTES / 16; part++) {
+    __m128i equal = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(bytes + 16 * part)), newline);
+    mask |= (uint64_t)(uint32_t)_mm_movemask_epi8(equal) << 16 * part;
+  }
+  return mask;
+}
 
 cw_status cw_lines_open(const uint8_t *text, size_t size, cw_lines *out) {
   *out = (cw_lines){.text = text, .size = size};
@@ -13,12 +27,12 @@ cw_status cw_lines_open(const uint8_t *text, size_t size, cw_lines *out) {
   out->starts = malloc((count + 1) * sizeof *out->starts);
   if (!out->starts) return CW_E_MEMORY;
   out->count = (uint32_t)count;
-  size_t at = 0;
-  for (size_t i = 0; i < count; i++) {
-    out->starts[i] = at;
-    const uint8_t *end = memchr(text + at, '\n', size - at);
-    at = end ? (size_t)(end - text) + 1 : size;
-  }
+  size_t *next = out->starts, at = 0;
+  *next++ = 0;
+  for (; at + SCAN_BYTES <= size; at += SCAN_BYTES)
+    for (uint64_t mask = newlines(text + at); mask; mask &= mask - 1) *next++ = at + (size_t)__builtin_ctzll(mask) + 1;
+  for (; at < size; at++)
+    if (text[at] == '\n') *next++ = at + 1;
   out->starts[count] = size;
   return CW_OK;
 }
@@ -132,8 +146,7 @@ typedef struct {
 } line_table;
 
 /* The number of line `place`, which is table->distinct before the call if it is new. */
-static uint32_t lookup(line_table *table, const uint8_t *text, size_t size, uint32_t place) {
-  uint64_t hash = hash_bytes(text, size, table->seed);
+static uint32_t lookup(line_table *table, const uint8_t *text, size_t size, uint64_t hash, uint32_t place) {
   uint32_t tag = (uint32_t)(hash >> 32);
   for (size_t at = (size_t)hash & table->mask;; at = (at + 1) & table->mask) {
     slot *s = &table->slots[at];
@@ -147,9 +160,19 @@ static uint32_t lookup(line_table *table, const uint8_t *text, size_t size, uint
   }
 }
 
+/* In batches: by the time a line is looked up, its slot is on its way to the cache. */
 static void intern_old(line_table *table, const cw_lines *lines, uint32_t first, uint32_t count, int32_t *ids) {
   const size_t *starts = lines->starts + first;
-  for (uint32_t i = 0; i < count; i++) ids[i] = (int32_t)lookup(table, lines->text + starts[i], starts[i + 1] - starts[i], i);
+  uint64_t hashes[BATCH];
+  for (uint32_t i = 0; i < count; i += BATCH) {
+    uint32_t size = count - i < BATCH ? count - i : BATCH;
+    for (uint32_t k = 0; k < size; k++) {
+      hashes[k] = hash_bytes(lines->text + starts[i + k], starts[i + k + 1] - starts[i + k], table->seed);
+      __builtin_prefetch(&table->slots[hashes[k] & table->mask], 1);
+    }
+    for (uint32_t k = 0; k < size; k++)
+      ids[i + k] = (int32_t)lookup(table, lines->text + starts[i + k], starts[i + k + 1] - starts[i + k], hashes[k], i + k);
+  }
 }
 
 /* Most new lines follow one another as the old ones did: each is first held against the old line after the one before. That reads
@@ -167,7 +190,7 @@ static void intern_new(line_table *table, const cw_lines *lines, uint32_t first,
       ids[i] = old_ids[expected++];
       continue;
     }
-    uint32_t id = lookup(table, text, size, i);
+    uint32_t id = lookup(table, text, size, hash_bytes(text, size, table->seed), i);
     ids[i] = (int32_t)id;
     if (id < old_distinct) expected = table->seen[id].place + 1;
   }
@@ -176,7 +199,7 @@ static void intern_new(line_table *table, const cw_lines *lines, uint32_t first,
 cw_status cw_lines_intern(const cw_lines *old_lines, uint32_t old_count, const cw_lines *new_lines, uint32_t new_count, uint32_t first,
                           int32_t *old_ids, int32_t *new_ids, uint32_t *distinct) {
   size_t lines = (size_t)old_count + new_count, capacity = 16;
-  while (capacity < 2 * lines) capacity *= 2;
+  while (capacity < lines + lines / 4) capacity *= 2; /* at most four fifths full, if all lines are distinct */
   line_table table = {.mask = capacity - 1};
   table.slots = calloc(capacity, sizeof *table.slots);
   table.seen = malloc(lines * sizeof *table.seen + 1);
