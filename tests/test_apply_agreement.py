@@ -304,3 +304,34 @@ def test_a_refusal_late_in_a_patch_changes_nothing(tmp_path):
     files: Files = {"src/f": (POEM, False), "g": (POEM, False)}
     refused(tmp_path / "x", files, good.replace(b"@@\n line 2", b"@@\n line 2") + bad, "")
     assert contents(tmp_path / "x") == dict(sorted(files.items()))
+
+
+def sections(names: list[int], changed: int | None) -> bytes:
+    """A file of sections alike but for their first line; that named `changed` has another value."""
+    return b"".join(b"[%d]\nbegin\n  a = 1\n  value = %d\n  b = 2\nend\n\n" % (name, 2 if name == changed else 1) for name in names)
+
+
+def test_drifted_patches_never_land_in_the_wrong_section(tmp_path):
+    """Sections were inserted since the patch was made. By the version it names it is refused; by its lines it is right or refused;
+    git apply changes another section now and then."""
+    right = git_wrong = 0
+    for seed in range(50):
+        generator = random.Random(seed)
+        names = list(range(generator.randrange(3, 8)))
+        target, at = generator.choice(names), generator.randrange(len(names) + 1)
+        versions = Version(sections(names, None)), Version(sections(names, target))
+        compared = unified.compare(b"f", *versions, generator.choice([1, 2, 3]))
+        assert compared is not None
+        drifted = names[:at] + [90, 91][:generator.randrange(1, 3)] + names[at:]
+        root, text = put(tmp_path / "x", {"f": (sections(drifted, None), False)}), unified.write(compared)
+        with pytest.raises(CommandError, match="is version"):
+            ours(root, text, None)
+        try:
+            after, _reports = ours(root, text, None, ignore_hashes=True)
+            assert after["f"][0] == sections(drifted, target), seed
+            right += 1
+        except CommandError as error:
+            assert "fits at lines" in error.where_and_what
+        if git(root, "apply", "-", text=text).returncode == 0:
+            git_wrong += contents(root)["f"][0] != sections(drifted, target)
+    assert right > 5 and git_wrong > 5, (right, git_wrong)
