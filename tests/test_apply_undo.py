@@ -197,3 +197,21 @@ def test_other_roots_do_not_mix(root, capsysbinary):
     apply(capsysbinary, root, everything(root))
     run(capsysbinary, other, "--undo", code=3)
     assert not State(Tree(str(other))).undo_numbers() and State(Tree(str(root))).undo_numbers() == [1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs files of other groups")
+def test_a_group_that_cannot_be_kept_gives_no_rights_to_another(root, capsysbinary):
+    for path in (root.parent, root):
+        os.chown(path, 65534, 0)
+    os.chown(root / "private", 65534, 4)
+    (root / "private").chmod(0o664)
+    (root.parent / "p.diff").write_bytes(diff("private", b"old\nlast", b"new\n"))
+    os.seteuid(65534)
+    try:
+        run(capsysbinary, root, str(root.parent / "p.diff"))
+        assert stat.S_IMODE((root / "private").stat().st_mode) == 0o644
+        run(capsysbinary, root, "--undo")
+        status = (root / "private").stat()
+    finally:
+        os.seteuid(0)
+    assert (stat.S_IMODE(status.st_mode), status.st_gid) == (0o644, 0) and (root / "private").read_bytes() == b"old\nlast"

@@ -173,7 +173,7 @@ def _write_temporaries(tree: Tree, steps: Iterable[Step], journal: Journal, work
             fd = os.open(_name(entry.temporary), NEW_FILE, 0o600, dir_fd=folders.of(entry.path))
             try:
                 _write(fd, step.new.data)
-                _take_over(fd, entry, entry if step.old else work.returning.get(entry.path))
+                _take_over(fd, entry, entry if step.old else None, work.returning.get(entry.path))
                 kernel.start_writing(fd)
             finally:
                 os.close(fd)
@@ -189,15 +189,16 @@ def _write(fd: int, data: bytes) -> None:
             written += os.write(fd, rest[written:])
 
 
-def _take_over(fd: int, entry: Entry, like: Entry | None) -> None:
+def _take_over(fd: int, entry: Entry, replaced: Entry | None, returning: Entry | None) -> None:
     """Gives a new file its mode, and the owner, group and extended attributes of the one it replaces or brings back, as far as this
     process may. Where the group cannot be kept, it gets no more than everybody."""
     mode = entry.new_mode
     assert mode is not None
-    if like is not None:
-        if not keep_owner(fd, like.owner):
+    owner_of, attributes_of = returning or replaced, replaced or returning
+    if owner_of is not None and attributes_of is not None:
+        if not keep_owner(fd, owner_of.owner):
             mode = mode & ~0o070 | (mode & 0o007) << 3
-        keep_xattrs(fd, like.xattrs)
+        keep_xattrs(fd, attributes_of.xattrs)
     os.fchmod(fd, mode)
 
 
