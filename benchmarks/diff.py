@@ -4,8 +4,8 @@
 
 The texts are lines of the standard library: 10,000 with 100 scattered edits, 100,000 with 1,000, and two times 5,000 without relation.
 Programs run in turn; figures are the least processor time of each, which other load on the machine moves least, with a bare interpreter's
-start taken off cw-diff's (none of them runs more than one thread). The library call finds the changes and writes the hunks. Ratios above 1: cw-diff is faster.
-"""
+start taken off cw-diff's (none of them runs more than one thread). The library call finds the changes and writes the hunks. Ratios above
+1: cw-diff is faster."""
 
 from __future__ import annotations
 
