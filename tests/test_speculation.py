@@ -59,8 +59,8 @@ def test_edits_come_in_few_steps(model, options, instruction):
     made, found = answer(model, ids, 120, [*region_tokens(ids), end, *ids], [end], options)
     assert found == want
     assert made.steps < plain.steps
-    if not options:
-        assert 2 * made.steps < plain.steps
+    if not options:  # the rename changes three of four lines: every other token of its answer comes without a step of its own
+        assert 2 * made.steps <= plain.steps
 
 
 def test_rows_of_logits_are_those_of_single_tokens(model):
