@@ -290,7 +290,7 @@ def can_exchange(folder: Path) -> bool:
     fd = os.open(folder, os.O_RDONLY)
     try:
         kernel.exchange(b"x", b"y", fd)
-    except (NotImplementedError, OSError):
+    except (kernel.Unavailable, OSError):
         return False
     finally:
         os.close(fd)

@@ -240,7 +240,7 @@ def _exchange(path: bytes, old: File, temporary: bytes, folder: int, begun: set[
     name = _name(path)
     try:
         kernel.exchange(temporary, name, folder)
-    except NotImplementedError:
+    except kernel.Unavailable:
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         return
     if not old.is_still(os.stat(temporary, dir_fd=folder, follow_symlinks=False), renamed=True):
@@ -255,7 +255,7 @@ def _take_away(path: bytes, old: File, temporary: bytes, folder: int, begun: set
     name = _name(path)
     try:
         kernel.rename_to_free(name, temporary, folder)
-    except NotImplementedError:
+    except kernel.Unavailable:
         os.unlink(name, dir_fd=folder)
         return
     if not old.is_still(os.stat(temporary, dir_fd=folder, follow_symlinks=False), renamed=True):
@@ -270,7 +270,7 @@ def _put(temporary: bytes, name: bytes, folder: int) -> None:
     try:
         kernel.rename_to_free(temporary, name, folder)
         return
-    except NotImplementedError:
+    except kernel.Unavailable:
         pass
     try:
         os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)

@@ -19,6 +19,10 @@ _ATTEMPTS = 100  # openat2 gives EAGAIN when a rename anywhere came in its way
 libc = ctypes.CDLL(None, use_errno=True)
 
 
+class Unavailable(Exception):
+    """The kernel, the file system or a sandbox does not know the call: do it in plain steps."""
+
+
 class _How(ctypes.Structure):
     _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
 
@@ -52,12 +56,12 @@ def has_openat2(folder: int) -> bool:
 
 
 def exchange(one: bytes, other: bytes, folder: int) -> None:
-    """Two names in the folder change places in one step. NotImplementedError where they cannot."""
+    """Two names in the folder change places in one step. Unavailable where they cannot."""
     _rename(one, other, folder, _EXCHANGE)
 
 
 def rename_to_free(old: bytes, new: bytes, folder: int) -> None:
-    """A rename within the folder that never replaces: FileExistsError. NotImplementedError where there is no such thing."""
+    """A rename within the folder that never replaces: FileExistsError. Unavailable where there is no such thing."""
     _rename(old, new, folder, _NOREPLACE)
 
 
@@ -66,7 +70,7 @@ def _rename(old: bytes, new: bytes, folder: int, flags: int) -> None:
         return
     number = ctypes.get_errno()
     if number in (errno.EINVAL, errno.ENOSYS):
-        raise NotImplementedError
+        raise Unavailable
     raise OSError(number, os.strerror(number), old, None, new)
 
 
