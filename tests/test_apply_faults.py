@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 import cromwell
-from cromwell.apply import commit, kernel, parse, paths, plan, unified
+from cromwell.apply import commit, kernel, parse, patching, paths, plan, unified
 from cromwell.apply.errors import Refused
 from cromwell.apply.journal import State
 from cromwell.apply.tree import Tree
@@ -147,7 +147,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build(root: Path) -> Path:
-    """Files of several modes, one with an extended attribute, one alone in its folder."""
+    """Files of several modes, one alone in its folder; symbolic links."""
     shutil.rmtree(root, ignore_errors=True)
     for number in range(4):
         path = root / f"d{number % 2}" / f"f{number}"
@@ -158,28 +158,38 @@ def build(root: Path) -> Path:
     (root / "lone/deep/f").write_bytes(b"x\n")
     (root / "lone/deep").chmod(0o750)
     (root / "same").write_bytes(b"same\n")
+    for name, target in LINKS.items():
+        (root / name).symlink_to(target)
+    (root / "to link").write_bytes(b"file\n")
     return root
 
 
-def diff(name: str, old: bytes | None, new: bytes | None, executable: bool = False) -> bytes:
-    found = unified.compare(name.encode(), None if old is None else Version(old, False), None if new is None else Version(new, executable))
+LINKS = {"points": "d0", "gone": "nowhere", "to file": "/etc"}
+
+
+def diff(name: str, old: bytes | None, new: bytes | None, executable: bool = False, link: bool = False) -> bytes:
+    found = unified.compare(name.encode(), None if old is None else Version(old, False, link),
+                            None if new is None else Version(new, executable, link))
     assert found is not None
     return unified.write(found)
 
 
 def patch(root: Path) -> bytes:
-    """Changes, makes, deletes (one leaves its folders empty), renames and makes executable."""
+    """Changes, makes, deletes (one leaves its folders empty), renames and makes executable; the same with links, and files as links."""
     f = [(root / f"d{number % 2}/f{number}").read_bytes() for number in range(4)]
     return (diff("d0/f0", f[0], f[0] + b"\nmore\n") + diff("d1/f1", f[1], f[1].replace(b"old", b"new")) + diff("d0/f2", f[2], None)
             + diff("new/deep/made", None, b"made\n", True) + diff("lone/deep/f", b"x\n", None)
             + b"diff --git a/d1/f3 b/moved/f3\nsimilarity index 100%\nrename from d1/f3\nrename to moved/f3\n"
-            + diff("same", b"same\n", b"same\n", True))
+            + diff("same", b"same\n", b"same\n", True)
+            + diff("points", b"d0", b"d1", link=True) + diff("gone", b"nowhere", None, link=True) + diff("new/link", None, b"..", link=True)
+            + diff("to file", b"/etc", None, link=True) + diff("to file", None, b"file\n")
+            + diff("to link", b"file\n", None) + diff("to link", None, b"same", link=True))
 
 
 def planned(root: Path, text: bytes) -> tuple[Tree, list[plan.Step]]:
     opened = Tree(str(root))
     files = parse.parse(text, "patch")
-    work = plan.Plan(opened)
+    work = plan.Plan(opened, patching.Rules(symlinks=True))
     work.apply(files, paths.targets(files, None, lambda path: opened.read(path) is not None))
     return opened, work.steps()
 
@@ -189,7 +199,7 @@ def picture(root: Path) -> dict[str, tuple]:
     found = {}
     for path in sorted(root.rglob("*")):
         status = path.lstat()
-        data = path.read_bytes() if path.is_file() else None
+        data = os.readlink(path).encode() if path.is_symlink() else path.read_bytes() if path.is_file() else None
         found[str(path.relative_to(root))] = (status.st_mode, status.st_uid, status.st_gid, data, status.st_mtime_ns if data else 0)
     return found
 

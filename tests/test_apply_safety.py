@@ -282,7 +282,7 @@ def facts(path: Path) -> tuple:
 @pytest.mark.parametrize("trap, words", [
     (link_folder, "d1: is a symbolic link"), (link_inside, "d1: is a symbolic link"), (link_file, "d1/f1.py: is a symbolic link"),
     (dangling, "d1/f1.py: is a symbolic link"), (hard_link, "has 2 names"), (pipe, "not a regular file"), (set_user_id, "set-user-id"),
-    (folder_instead, "not a regular file"),
+    (folder_instead, "is a folder, not a file"),
 ])
 def test_traps(trap, words, root, monkeypatch, capsysbinary):
     """A patch of several files, one of which must not be touched: the others stay, too."""

@@ -21,7 +21,7 @@ from cromwell.apply.errors import Refused
 from cromwell.apply.journal import Entry, Folder, Journal, State
 from cromwell.apply.paths import show
 from cromwell.apply.plan import Step
-from cromwell.apply.rollback import NEW_FILE, keep_owner, keep_xattrs, roll_back, set_folder
+from cromwell.apply.rollback import NEW_FILE, keep_owner, keep_xattrs, make_link, roll_back, set_folder
 from cromwell.apply.signals import stoppable, unstoppable
 from cromwell.apply.tree import File, Tree
 from cromwell.contract.errors import CommandError
@@ -170,10 +170,14 @@ def _write_temporaries(tree: Tree, steps: Iterable[Step], journal: Journal, work
         for step, entry in zip(steps, journal.entries, strict=True):
             if step.new is None or step.same_data:
                 continue
+            returning = work.returning.get(entry.path)
+            if step.new.link:
+                make_link(step.new.data, _name(entry.temporary), folders.of(entry.path), _owner(step, returning))
+                continue
             fd = os.open(_name(entry.temporary), NEW_FILE, 0o600, dir_fd=folders.of(entry.path))
             try:
                 _write(fd, step.new.data)
-                _take_over(fd, entry, entry if step.old else None, work.returning.get(entry.path))
+                _take_over(fd, entry, step, returning)
                 kernel.start_writing(fd)
             finally:
                 os.close(fd)
@@ -189,15 +193,23 @@ def _write(fd: int, data: bytes) -> None:
             written += os.write(fd, rest[written:])
 
 
-def _take_over(fd: int, entry: Entry, replaced: Entry | None, returning: Entry | None) -> None:
-    """Gives a new file its mode, and the owner, group and extended attributes of the one it replaces or brings back, as far as this
+def _owner(step: Step, returning: Entry | None) -> tuple[int, int] | None:
+    """The owner and group that a new file or link is to have; None: whoever makes it."""
+    if returning is not None:
+        return returning.owner
+    model = step.model
+    return None if model is None else (model.status.st_uid, model.status.st_gid)
+
+
+def _take_over(fd: int, entry: Entry, step: Step, returning: Entry | None) -> None:
+    """Gives a new file its mode, and the owner, group and extended attributes of the one it is made from or brings back, as far as this
     process may. Where the group cannot be kept, it gets no more than everybody."""
-    mode = entry.new_mode
+    mode, model, owner = entry.new_mode, step.model, _owner(step, returning)
     assert mode is not None
-    owner_of, attributes_of = returning or replaced, replaced or returning
-    if owner_of is not None and attributes_of is not None:
-        if not keep_owner(fd, owner_of.owner):
-            mode = mode & ~0o070 | (mode & 0o007) << 3
+    if owner is not None and not keep_owner(fd, owner):
+        mode = mode & ~0o070 | (mode & 0o007) << 3
+    attributes_of = returning or model
+    if attributes_of is not None:
         keep_xattrs(fd, attributes_of.xattrs)
     os.fchmod(fd, mode)
 
@@ -206,7 +218,8 @@ def _replace(tree: Tree, steps: Iterable[Step], entries: Iterable[Entry], begun:
     """Puts every new file in its place; `begun` takes the paths as they are about to change. What was there is then under the temporary
     name, where the file system can exchange names."""
     with _folders(tree) as folders:
-        for (path, old, new), entry in zip(steps, entries, strict=True):
+        for step, entry in zip(steps, entries, strict=True):
+            path, old, new = step
             folder, name, temporary = folders.of(path), _name(path), _name(entry.temporary)
             if old is None:
                 begun.add(path)
@@ -217,12 +230,12 @@ def _replace(tree: Tree, steps: Iterable[Step], entries: Iterable[Entry], begun:
                     raise Refused(f"{show(path)}: appeared meanwhile, by another program", "run again") from None
                 continue
             try:
-                if not old.is_still(os.stat(name, dir_fd=folder, follow_symlinks=False)):
+                if not old.is_still_at(name, folder):
                     raise _changed(path)
                 begun.add(path)
                 if new is None:
                     _take_away(path, old, temporary, folder, begun)
-                elif old.data == new.data:
+                elif step.same_data:
                     assert entry.new_mode is not None
                     _set_mode(folder, path, old, entry.new_mode)
                 else:
@@ -243,7 +256,7 @@ def _exchange(path: bytes, old: File, temporary: bytes, folder: int, begun: set[
     except kernel.Unavailable:
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         return
-    if not old.is_still(os.stat(temporary, dir_fd=folder, follow_symlinks=False), renamed=True):
+    if not old.is_still_at(temporary, folder, renamed=True):
         with unstoppable():
             kernel.exchange(temporary, name, folder)
             begun.discard(path)
@@ -258,7 +271,7 @@ def _take_away(path: bytes, old: File, temporary: bytes, folder: int, begun: set
     except kernel.Unavailable:
         os.unlink(name, dir_fd=folder)
         return
-    if not old.is_still(os.stat(temporary, dir_fd=folder, follow_symlinks=False), renamed=True):
+    if not old.is_still_at(temporary, folder, renamed=True):
         with unstoppable():
             kernel.rename_to_free(temporary, name, folder)
             begun.discard(path)

@@ -57,6 +57,7 @@ class Source(NamedTuple):
 @click.option("-F", "--fuzz", type=click.IntRange(0, 99), default=0, show_default=True, metavar="N",
               help="outer context lines of each change that may be left out")
 @click.option("--binary", is_flag=True, help="apply git's binary patches, too")
+@click.option("--symlinks", is_flag=True, help="make, change, move and delete symbolic links, too, as the patch says")
 @click.option("--reject", is_flag=True, help="apply what fits, write the rest to .rej files, and exit 3")
 @click.option("--include", multiple=True, metavar="GLOB", help="apply only to files that match; may be repeated")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="leave out files that match; may be repeated")
@@ -90,7 +91,7 @@ def app(patch: str, root: str, dry_run: bool, reverse: bool, command: str | None
     try:
         if log:
             return _print_log(tree, as_json)
-        state = _prepare(tree, dry_run, receipt)
+        state = _prepare(tree, dry_run, receipt, matching["symlinks"], undo is not None)
         source = None if recover or undo is not None else _source(patch, candidate)
         _settle(tree, state, dry_run, recover)
         if recover:
@@ -126,9 +127,9 @@ def app(patch: str, root: str, dry_run: bool, reverse: bool, command: str | None
             checker.close()
 
 
-def _prepare(tree: Tree, dry_run: bool, receipt: str | None) -> State:
+def _prepare(tree: Tree, dry_run: bool, receipt: str | None, links: bool, undo: bool) -> State:
     """The folder for journals; and from here on this process, where it is this command's own, cannot write anywhere but there, below the
-    root, and for the receipt."""
+    root, and for the receipt; nor make symbolic links, but for `links` or to take a patch with links back."""
     # What is loaded later cannot leave its bytecode.
     from cromwell.apply import commit, landlock, parse, paths, plan, undo, unified  # noqa: F401
     from cromwell.apply.journal import State
@@ -145,7 +146,8 @@ def _prepare(tree: Tree, dry_run: bool, receipt: str | None) -> State:
         for path, rights in ((os.devnull, landlock.FILE), *kept):  # git, for --3way, does not start without it
             opened.append(os.open(path, os.O_PATH | os.O_CLOEXEC))
             allowed.append((opened[-1], rights))
-        if not landlock.restrict([*allowed, *(() if dry_run else ((tree.fd, landlock.FOLDER),))]):
+        rights = landlock.FOLDER | (landlock.LINKS if links or state.has_links(undo) else 0)
+        if not landlock.restrict([*allowed, *(() if dry_run else ((tree.fd, rights),))]):
             cli.detail("this kernel cannot confine the process (Landlock); paths are checked all the same")
     finally:
         for fd in opened:
@@ -235,7 +237,7 @@ def _plan(tree: Tree, state: State, source: Source, reverse: bool, strip: int | 
     """The whole patch worked out in memory."""
     from cromwell.apply import bases, match, parse, patching, paths, plan
 
-    allowed = {name: matching[name] for name in ("ignore_hashes", "three_way", "markers", "reject", "binary")}
+    allowed = {name: matching[name] for name in ("ignore_hashes", "three_way", "markers", "reject", "binary", "symlinks")}
     planned = plan.Plan(tree, patching.Rules(ladder=match.Ladder(matching["whitespace"], matching["fuzz"]), **allowed),
                         bases.Bases(tree.root, state))
     if source.digest and not source.text:  # an edit or a diff without a difference
@@ -267,6 +269,7 @@ def _tell(reports: list[Report], dry_run: bool) -> None:
         cli.message("nothing to change")
     for report in reports:
         notes = [f"hunk {number} {note}" for number, hunk in enumerate(report.hunks, 1) if (note := _how(hunk))]
+        notes = ["symbolic link"] * report.link + notes
         note = f" ({', '.join(notes)})" if notes else ""
         would = "would be " if dry_run and report.status != "already applied" else ""
         cli.message(f"{os.fsdecode(report.path)!r}"[1:-1] + f": {would}{report.status}{note}")

@@ -37,7 +37,8 @@ class Found(NamedTuple):
 
 
 def find(pairs: Sequence[Pair], threshold: int, copies: bool) -> Found:
-    """The renames among `pairs`, and with `copies` the copies of files that change or go."""
+    """The renames among `pairs`, and with `copies` the copies of files that change or go. A file that becomes a link, or a link that
+    becomes a file, is one that changes."""
     finder = _Finder(pairs, threshold * MAX_SCORE // 100, copies)
     finder.equal()
     if not copies:
@@ -50,9 +51,9 @@ def find(pairs: Sequence[Pair], threshold: int, copies: bool) -> Found:
         old = pairs[source].old
         assert old is not None
         uses[source] -= 1
-        stays = pairs[source].new is not None or uses[source] > 0  # the last use of a file that goes is its rename
+        stays = not finder.goes(source) or uses[source] > 0  # the last use of a file that goes is its rename
         moves[target] = Move(pairs[source].path, old, finder.scores[target] * 100 // MAX_SCORE, "copy" if stays else "rename")
-        if pairs[source].new is None:
+        if finder.goes(source):
             gone.add(source)
     return Found(moves, gone, limited)
 
@@ -62,12 +63,18 @@ class _Finder:
 
     def __init__(self, pairs: Sequence[Pair], minimum: int, copies: bool):
         self.pairs, self.minimum, self.copies = pairs, minimum, copies
-        self.sources = [index for index, pair in enumerate(pairs) if pair.old and (pair.new is None or copies)]
-        self.targets = [index for index, pair in enumerate(pairs) if pair.old is None]
+        made = {pair.path for pair in pairs if pair.old is None}
+        self.retyped = {pair.path for pair in pairs if pair.new is None and pair.path in made}
+        self.sources = [index for index, pair in enumerate(pairs) if pair.old and (copies or self.goes(index))]
+        self.targets = [index for index, pair in enumerate(pairs) if pair.old is None and pair.path not in self.retyped]
         self.source_of: dict[int, int] = {}
         self.scores: dict[int, int] = {}
         self.used: set[int] = set()
         self.pieces_of: dict[int, dict[bytes, int]] = {}
+
+    def goes(self, source: int) -> bool:
+        """Whether nothing is left at the name of an old file."""
+        return self.pairs[source].new is None and self.pairs[source].path not in self.retyped
 
     def take(self, source: int, target: int, score: int) -> None:
         self.source_of[target], self.scores[target] = source, score

@@ -22,13 +22,14 @@ from cromwell.apply.errors import folder_exit_code
 from cromwell.apply.tree import Tree
 from cromwell.contract.errors import CommandError
 
-FORMAT = 2
+FORMAT = 3
 DIGEST_BYTES = 32
 
 
 class Entry(NamedTuple):
     """One file: its bytes and attributes before (None: it was not there), the git blob and the permissions meant to be after (None:
-    no file), and the name of the temporary file beside it."""
+    no file), and the name of the temporary file beside it. `link`, `new_link`: before, or after, it is a symbolic link, its bytes are the
+    target and its permissions mean nothing."""
 
     path: bytes
     temporary: bytes
@@ -39,6 +40,13 @@ class Entry(NamedTuple):
     xattrs: tuple[tuple[str, bytes], ...]
     new_blob: str | None
     new_mode: int | None
+    link: bool = False
+    new_link: bool = False
+
+    @property
+    def links(self) -> bool:
+        """Whether a symbolic link has to do with it."""
+        return self.link or self.new_link
 
 
 class Folder(NamedTuple):
@@ -94,6 +102,11 @@ class State:
     def is_pending(self) -> bool:
         """Whether a run did not come to its end."""
         return os.path.exists(self.journal)
+
+    def has_links(self, undo: bool) -> bool:
+        """Whether a run that did not come to its end, or with `undo` any patch that can be undone, has to do with symbolic links."""
+        headers = [read_header(self.journal), *(read_header(self.undo_path(number)) for number in (self.undo_numbers() if undo else ()))]
+        return any(field["link"] or field["new_link"] for header in headers if header for field in header["entries"])
 
     def undo_numbers(self) -> list[int]:
         """The numbers of this root's patches that can be undone, oldest first."""
@@ -185,8 +198,8 @@ class State:
 def _encode(journal: Journal, root: str, write: Any) -> None:
     entries = [{"path": os.fsdecode(path), "temporary": os.fsdecode(temporary), "size": None if old is None else len(old), "mode": mode,
                 "owner": owner, "times_ns": times_ns, "xattrs": [[name, base64.b64encode(value).decode()] for name, value in xattrs],
-                "new_blob": new_blob, "new_mode": new_mode}
-               for path, temporary, old, mode, owner, times_ns, xattrs, new_blob, new_mode in journal.entries]
+                "new_blob": new_blob, "new_mode": new_mode, "link": link, "new_link": new_link}
+               for path, temporary, old, mode, owner, times_ns, xattrs, new_blob, new_mode, link, new_link in journal.entries]
     folders = {name: [[os.fsdecode(path), mode, owner] for path, mode, owner in value]
                for name, value in (("made", journal.made), ("emptied", journal.emptied))}
     header = {"format": FORMAT, "root": root, "time_s": journal.time_s, "source": journal.source, "undoes": journal.undoes,
@@ -219,7 +232,7 @@ def read(path: str, damaged_hint: str, version_hint: str) -> Journal | None:
         at += size or 0
         xattrs = tuple((name, base64.b64decode(value)) for name, value in field["xattrs"])
         entries.append(Entry(os.fsencode(field["path"]), os.fsencode(field["temporary"]), old, field["mode"], tuple(field["owner"]),
-                             tuple(field["times_ns"]), xattrs, field["new_blob"], field["new_mode"]))
+                             tuple(field["times_ns"]), xattrs, field["new_blob"], field["new_mode"], field["link"], field["new_link"]))
     made, emptied = ([Folder(os.fsencode(path), mode, owner and tuple(owner)) for path, mode, owner in header[name]]
                      for name in ("made", "emptied"))
     return Journal(entries, made, emptied, header["time_s"], header["source"], header["undoes"])
@@ -264,7 +277,8 @@ def plan_journal(tree: Tree, steps: Iterable[Any], umask: int, made_modes: Mappi
         entries.append(Entry(path, temporary, old.data if old else None, old.mode if old else 0,
                              (status.st_uid, status.st_gid) if status else (0, 0),
                              (status.st_atime_ns, status.st_mtime_ns) if status else (0, 0), old.xattrs if old else (),
-                             blob_hash(new.data) if new else None, new_mode(new, umask) if new else None))
+                             blob_hash(new.data) if new else None, new_mode(new, umask) if new else None,
+                             bool(old and old.link), bool(new and new.link)))
         if new is None and may_go is None:
             while folder and folder not in emptied:
                 emptied.add(folder)

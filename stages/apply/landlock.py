@@ -16,7 +16,9 @@ from cromwell.apply.kernel import libc
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION, _PATH_BENEATH, _NO_NEW_PRIVS = 1, 1, 38
 _WRITE_FILE, _REMOVE_DIR, _REMOVE_FILE, _MAKE_DIR, _MAKE_REG, _REFER, _TRUNCATE = 1 << 1, 1 << 4, 1 << 5, 1 << 7, 1 << 8, 1 << 13, 1 << 14
-_MAKE_OTHERS = 1 << 6 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12  # devices, sockets, pipes, symbolic links: allowed nowhere
+LINKS = 1 << 12
+"""The right to make symbolic links in a folder and below, beside FOLDER."""
+_MAKE_OTHERS = 1 << 6 | 1 << 9 | 1 << 10 | 1 << 11 | LINKS  # devices, sockets, pipes: allowed nowhere
 FOLDER = _WRITE_FILE | _REMOVE_DIR | _REMOVE_FILE | _MAKE_DIR | _MAKE_REG | _TRUNCATE
 """The right to work in a folder and below."""
 FILE = _WRITE_FILE | _TRUNCATE
@@ -39,7 +41,7 @@ def version() -> int:
 
 
 def restrict(allowed: Iterable[tuple[int, int]]) -> bool:
-    """From here on this thread and all it starts change files only below `allowed`: (descriptor, FOLDER or FILE).
+    """From here on this thread and all it starts change files only below `allowed`: (descriptor, FOLDER with or without LINKS, or FILE).
 
     False, and no restriction, where Landlock is missing, too old or not permitted."""
     have = version()

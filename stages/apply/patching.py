@@ -15,13 +15,14 @@ from cromwell.apply.text import Text
 
 MERGED, CONFLICT, REJECTED = "merged", "conflict", "rejected"
 MAX_NAMED = 4  # conflicts listed in an error
+MAX_TARGET_BYTES = 4095  # Linux's PATH_MAX without its NUL
 
 
 class Rules(NamedTuple):
     """What the user allows. `ignore_hashes`: match by content, whatever index lines say. `ladder`: how loosely.
 
     `three_way`: merge when the file is another version; `markers`: write conflicts into the file. `reject`: hunks without a place are set
-    aside. `binary`: git's binary patches are taken."""
+    aside. `binary`: git's binary patches are taken. `symlinks`: so are parts that make, change, move or delete symbolic links."""
 
     ignore_hashes: bool = False
     ladder: match.Ladder = match.STRICT
@@ -29,6 +30,7 @@ class Rules(NamedTuple):
     markers: bool = False
     reject: bool = False
     binary: bool = False
+    symlinks: bool = False
 
     @property
     def by_lines(self) -> bool:
@@ -113,6 +115,34 @@ def _binary(file: FilePatch, path: bytes, data: bytes) -> Outcome:
         what = f"is version {blob_hash(data)[:12]}, the binary patch was made from {(file.old_blob or '')[:12]}"
         raise Refused(f"{show(path)}: {what}", "make the patch anew for this version")
     return Outcome(binary_result(file, path, data), [])
+
+
+def patched_link(file: FilePatch, path: bytes, target: bytes) -> Outcome:
+    """The same for a symbolic link to `target`. A target has no lines to go by: only the very one that the patch names is changed."""
+    if file.binary is not None:
+        return _binary(file, path, target)
+    if not file.hunks:
+        return Outcome(target, [])
+    readings = [(b"".join(line for hunk in hunks for line in hunk.old), b"".join(line for hunk in hunks for line in hunk.new))
+                for hunks in variants(file)]
+    for old, new in readings:
+        if old == target and (not names_version(file.old_blob) or is_blob(old, file.old_blob or "")):
+            _check_result(file, path, new, True)
+            return Outcome(new, [HunkReport(match.EXACT, 1, 0)] * len(file.hunks))
+    if any(new == target for _old, new in readings):
+        return Outcome(target, [], already=True)
+    what = f"points to {show(target)!r}, the patch was made from a link to {show(readings[0][0])!r}"
+    raise Refused(f"{show(path)}: {what}", "make the patch anew; links are changed only from the target that the patch names")
+
+
+def check_target(path: bytes, target: bytes) -> None:
+    """Refused unless a symbolic link can point to `target`. It may lead out of the root, as with git; nothing ever goes through it."""
+    if path.rpartition(b"/")[2].lower() == b".gitmodules":
+        raise Refused(f"{show(path)}: a symbolic link where git reads a file", "git refuses that, too; --exclude leaves it out")
+    what = ("no target" if not target else "a NUL in its target" if b"\0" in target
+            else f"a target of more than {MAX_TARGET_BYTES} bytes" if len(target) > MAX_TARGET_BYTES else "")
+    if what:
+        raise Refused(f"{show(path)}: a symbolic link with {what}", "no system can make it; --exclude leaves it out")
 
 
 def check_binary(file: FilePatch) -> None:

@@ -17,15 +17,23 @@ from cromwell.apply.paths import Target, show
 from cromwell.apply.tree import File, Tree
 
 ALREADY = "already applied"
-_REGULAR = re.compile(rb"100([0-7]{3})")
+_REGULAR, _LINK = re.compile(rb"100([0-7]{3})"), b"120000"
 
 
 class Content(NamedTuple):
-    """A file as it is or will be; `mode` None is that of a new file, by the umask and `executable`."""
+    """A file as it is or will be, or a symbolic link with its target as `data`; `mode` None is that of a new file, by the umask and
+    `executable`. `like` is the file whose owner and extended attributes it has, through renames and copies."""
 
     data: bytes
     executable: bool
     mode: int | None
+    link: bool = False
+    like: File | None = None
+
+    @classmethod
+    def of(cls, data: bytes, mode: int, link: bool, like: File | None = None) -> Content:
+        """What is there, or was."""
+        return cls(data, not link and bool(mode & 0o100), mode, link, like)
 
 
 class Step(NamedTuple):
@@ -38,7 +46,15 @@ class Step(NamedTuple):
     @property
     def same_data(self) -> bool:
         """Whether at most the mode changes."""
-        return self.old is not None and self.new is not None and self.old.data == self.new.data
+        return self.old is not None and self.new is not None and (self.old.data, self.old.link) == (self.new.data, self.new.link)
+
+    @property
+    def model(self) -> File | None:
+        """The file whose owner and extended attributes the new one takes: of a rename or copy its source, else the one replaced. None
+        where it is new: a link in a file's place is, and a file in a link's."""
+        if self.new is None or self.new.like is not None:
+            return self.new and self.new.like
+        return self.old if self.old is not None and self.old.link == self.new.link else None
 
 
 class Report(NamedTuple):
@@ -49,11 +65,12 @@ class Report(NamedTuple):
     old_blob: str | None
     new_blob: str | None
     hunks: list[HunkReport]
+    link: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """For receipts and --json."""
-        return {"path": os.fsdecode(self.path), "status": self.status, "old_blob": self.old_blob, "new_blob": self.new_blob,
-                "offsets": [hunk.offset for hunk in self.hunks if hunk.offset is not None],
+        return {"path": os.fsdecode(self.path), "status": self.status, "link": self.link, "old_blob": self.old_blob,
+                "new_blob": self.new_blob, "offsets": [hunk.offset for hunk in self.hunks if hunk.offset is not None],
                 "hunks": [hunk._asdict() for hunk in self.hunks]}
 
 
@@ -68,6 +85,7 @@ class Plan:
         self.gone: list[Refused] = []  # deletions of files that are not there
         self.leaving: set[bytes] = set()  # files that some part deletes or renames
         self.filled: set[bytes] = set()  # files that some part so far has made
+        self.retyped: set[bytes] = set()  # what one part deletes and another makes again: a file that becomes a link, or a link a file
         self.rejected: dict[bytes, list[Hunk]] = {}  # hunks without a place, by file
         self.conflicts = 0
 
@@ -75,6 +93,9 @@ class Plan:
         """Takes all parts in. Refused or PatchError when one does not fit; then the plan is worthless."""
         self.leaving = {source for file, (source, target) in zip(files, targets, strict=True)
                         if source is not None and (target is None or file.moved == "rename")}
+        kinds = {source: _is_link(file.old_mode) for file, (source, target) in zip(files, targets, strict=True) if target is None}
+        self.retyped = {target for file, (source, target) in zip(files, targets, strict=True)
+                        if source is None and target is not None and kinds.get(target) == (not _is_link(file.new_mode))}
         for file, (source, target) in zip(files, targets, strict=True):
             _check_kind(file, self.rules)
             if source is None:
@@ -84,7 +105,7 @@ class Plan:
                 report = self._delete(file, source)
             else:
                 report = self._change(file, source, target)
-            self.reports.append(report)
+            self.reports.append(report._replace(link=self._concerns_link(file, report.path)))
             if target is not None and (source is None or file.moved):
                 self.filled.add(target)
         # A file that a patch deletes and that is not there is as it should be only if all the rest is, too.
@@ -99,20 +120,27 @@ class Plan:
             old = self.before[path]
             if old is None and new is None:
                 continue
-            if old and new and old.data == new.data and bool(old.mode & 0o100) == new.executable:
+            step = Step(path, old, new)
+            if old and new and step.same_data and (old.link or bool(old.mode & 0o100) == new.executable):
                 continue
-            steps.append(Step(path, old, new))
+            steps.append(step)
         paths = {step.path for step in steps if step.new}
         for path in paths:
             inner = next((path[:at] for at in _cuts(path) if path[:at] in paths or self.before.get(path[:at])), None)
             if inner is not None:
-                raise Refused(f"{show(path)}: {show(inner)} is a file, not a folder")
+                there = self.now.get(inner) or _content(self.before[inner])
+                what = "a symbolic link, which is never followed" if there and there.link else "a file, not a folder"
+                raise Refused(f"{show(path)}: {show(inner)} is {what}", "split the patch, so that one becomes the other in two runs")
         return steps
+
+    def _concerns_link(self, file: FilePatch, path: bytes) -> bool:
+        stated, now = file.new_mode or file.old_mode, self.now.get(path)
+        return _is_link(stated) if stated else now is not None and now.link
 
     def _look(self, path: bytes) -> Content | None:
         """The file as the parts so far have left it."""
         if path not in self.now:
-            file = self.tree.read(path)
+            file = self.tree.read(path, self.rules.symlinks)
             self.before[path] = file
             self.now[path] = _content(file)
         return self.now[path]
@@ -123,7 +151,9 @@ class Plan:
             beside = path + reject.SUFFIX
             if beside in named:
                 raise Refused(f"{show(beside)}: is a file of the patch, and where rejected hunks would go", "apply without --reject")
-            self._look(beside)
+            there = self._look(beside)
+            if there and there.link:
+                raise Refused(f"{show(beside)}: is a symbolic link, where rejected hunks would go", "move it away")
             self.now[beside] = Content(reject.write(path, hunks), False, None)
 
     def _look_for_move(self, file: FilePatch, path: bytes) -> Content | None:
@@ -133,10 +163,11 @@ class Plan:
         before = _content(file_before)
         if file.old_blob:
             return now if now and is_blob(now.data, file.old_blob) and not (before and is_blob(before.data, file.old_blob)) else before
-        return now if file.moved == "rename" and path not in self.filled else before
+        return now if before is None or file.moved == "rename" and path not in self.filled else before
 
     def _create(self, file: FilePatch, path: bytes) -> Report:
-        executable = _executable(file.new_mode) or False
+        link = _is_link(file.new_mode)
+        executable = not link and (_executable(file.new_mode) or False)
         if file.binary:
             results = [patching.binary_result(file, path, b"")]
         else:
@@ -146,18 +177,24 @@ class Plan:
         if data is None:
             what = f"the patch's lines are not the version {wanted} that it names"
             raise PatchError(f"{show(path)}: {what}", "the patch is damaged; make it again")
+        if link:
+            patching.check_target(path, data)
         there = self._look(path)
         if there is not None:
-            if there.data == data:
+            if (there.data, there.link) == (data, link):
                 return Report(path, ALREADY, None, blob_hash(data), [])
-            raise Refused(f"{show(path)}: exists already, with other contents", "move it away, or make a patch against it")
-        self.now[path] = Content(data, executable, None)
+            how = ", as a symbolic link" if there.link and not link else ", as a file" if link and not there.link else ""
+            how = how or f", to {show(there.data)}" * link or ", with other contents"
+            raise Refused(f"{show(path)}: exists already{how}", "move it away, or make a patch against it")
+        self.now[path] = Content(data, executable, None, link)
         return Report(path, "created", None, blob_hash(data), [HunkReport("exact", 1, 0)] * len(file.hunks))
 
     def _delete(self, file: FilePatch, path: bytes) -> Report:
         there = self._look(path)
         if there is None:
             self.gone.append(Refused(f"{show(path)}: no such file", _root_hint(self.tree, path)))
+            return Report(path, ALREADY, None, None, [])
+        if path in self.retyped and there.link != _is_link(file.old_mode):  # applied already, if it is what the other part makes
             return Report(path, ALREADY, None, None, [])
         outcome = self._patched(file, path, there)
         if outcome.rejected:
@@ -172,6 +209,7 @@ class Plan:
         occupant = self._look(target) if target != source else None
         if occupant is not None and (there is None or target not in self.leaving or target in self.filled):
             done = is_blob(occupant.data, file.new_blob) if file.new_blob else there is not None and there.data == occupant.data
+            done = done and occupant.link == (there.link if there else _is_link(file.new_mode))
             if done and (there is None) == (file.moved == "rename"):
                 return Report(target, ALREADY, None, blob_hash(occupant.data), [])
             hint = f"the patch makes it by a {file.moved} from {show(source)}; move it away first"
@@ -182,13 +220,15 @@ class Plan:
             raise Refused(f"{show(source)}: no such file", _root_hint(self.tree, source))
         outcome = self._patched(file, source, there, target)
         data = outcome.data
-        executable = _executable(file.new_mode)
+        if there.link:
+            patching.check_target(target, data)
+        executable = None if there.link else _executable(file.new_mode)
         mode_changes = executable is not None and executable != there.executable
         if not mode_changes and not file.moved and (outcome.already or not file.hunks and file.binary is None):
             return Report(source, ALREADY, blob_hash(data), blob_hash(data), [])
-        self.now[target] = Content(data, there.executable if executable is None else executable, there.mode)
-        if file.moved == "rename" and source not in self.filled:
+        if file.moved == "rename" and (source not in self.filled or there is self.now[source]):
             self.now[source] = None
+        self.now[target] = there._replace(data=data, executable=there.executable if executable is None else executable)
         status = {"rename": "renamed", "copy": "copied", "": "mode changed" if data == there.data else "patched"}[file.moved]
         if outcome.conflicts:
             status += " with conflicts"
@@ -198,6 +238,12 @@ class Plan:
 
     def _patched(self, file: FilePatch, source: bytes, there: Content, target: bytes | None = None) -> Outcome:
         """What the part makes of the file; hunks without a place are kept for its .rej file."""
+        # Git names no mode where a file is only moved. Other diffs without modes are of files.
+        if there.link != _is_link(file.old_mode) and (file.old_mode or file.hunks or not file.moved):
+            kinds = ("a symbolic link", "a file") if there.link else ("a file", "a symbolic link")
+            raise Refused(f"{show(source)}: is {kinds[0]}, the patch was made for {kinds[1]}", "make the patch anew for this version")
+        if there.link:
+            return patching.patched_link(file, source, there.data)
         outcome = patching.patched(file, source, there.data, self.rules, self.bases)
         if outcome.rejected:
             self.rejected.setdefault(target or source, []).extend(outcome.rejected)
@@ -206,7 +252,7 @@ class Plan:
 
 
 def _content(file: File | None) -> Content | None:
-    return Content(file.data, bool(file.mode & 0o100), file.mode) if file else None
+    return Content.of(file.data, file.mode, file.link, file) if file else None
 
 
 def _cuts(path: bytes) -> list[int]:
@@ -224,10 +270,20 @@ def _check_kind(file: FilePatch, rules: Rules) -> None:
         if not rules.binary:
             raise Refused(f"patch line {file.patch_line}: a binary file", "--binary allows git's binary patches; --exclude leaves it out")
         patching.check_binary(file)
+    where = f"patch line {file.patch_line}"
     for mode in (file.old_mode, file.new_mode):
-        if mode is not None and not _REGULAR.fullmatch(mode):
-            kind = {b"120000": "a symbolic link", b"160000": "a submodule"}.get(mode, f"a file of mode {mode.decode()}")
-            raise Refused(f"patch line {file.patch_line}: {kind}", "only regular files are patched; take this part out of the patch")
+        if mode == _LINK:
+            if not rules.symlinks:
+                raise Refused(f"{where}: a symbolic link", "--symlinks allows them; --exclude leaves it out")
+        elif mode is not None and not _REGULAR.fullmatch(mode):
+            kind = "a submodule" if mode == b"160000" else f"a file of mode {mode.decode()}"
+            raise Refused(f"{where}: {kind}", "only regular files are patched, and links with --symlinks; --exclude leaves it out")
+    if None not in (file.old_mode, file.new_mode) and _is_link(file.old_mode) != _is_link(file.new_mode):
+        raise Refused(f"{where}: a file and a symbolic link in one part", "git writes a deletion and a new file; make the patch with it")
+
+
+def _is_link(mode: bytes | None) -> bool:
+    return mode == _LINK
 
 
 def _executable(mode: bytes | None) -> bool | None:

@@ -20,6 +20,7 @@ from cromwell.apply.tree import Tree
 
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOT_ALLOWED = (errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP)  # EINVAL: an owner that a container does not know
+_ACCESS_LIST = "system.posix_acl_access"
 _AGAIN = b".cw-apply-folder"
 _BACK = b"-back"
 """Ends the name of a file that is being written anew, which must not be taken for one that was replaced."""
@@ -88,9 +89,24 @@ def keep_owner(fd: int, owner: tuple[int, int]) -> bool:
     return os.fstat(fd).st_gid == owner[1]
 
 
+def make_link(target: bytes, name: bytes, folder: int, owner: tuple[int, int] | None) -> None:
+    """Makes a symbolic link, of that owner as far as this process may. It is on disk when its folder is."""
+    os.symlink(target, name, dir_fd=folder)
+    for user, group in (owner, (-1, owner[1])) if owner else ():
+        try:
+            return os.chown(name, user, group, dir_fd=folder, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _NOT_ALLOWED:
+                raise
+
+
 def keep_xattrs(fd: int, xattrs: Iterable[tuple[str, bytes]]) -> None:
-    """Gives a file these extended attributes, as far as this process may."""
-    for name, value in xattrs:
+    """Gives a new file these extended attributes, as far as this process may, and not the access list that its folder gave it."""
+    kept = dict(xattrs)
+    with suppress(OSError):  # there is none, or no such thing here
+        if _ACCESS_LIST not in kept:
+            os.removexattr(fd, _ACCESS_LIST)
+    for name, value in kept.items():
         try:
             os.setxattr(fd, name, value)
         except OSError as error:
@@ -110,19 +126,20 @@ def _put_back(tree: Tree, entry: Entry, replaced: bool, force: bool) -> bool:
             return True
         if entry.old is None:  # first: while it is linked to its place, that has two names
             _unlink(temporary, folder)
-        there = tree.read(entry.path)
-        ours = force or (there is None if entry.new_blob is None else there is not None and blob_hash(there.data) == entry.new_blob)
+        there = tree.read(entry.path, links=entry.links)
+        ours = force or (there is None if entry.new_blob is None
+                         else there is not None and there.link == entry.new_link and blob_hash(there.data) == entry.new_blob)
         if entry.old is None:
             if there is not None and ours:
                 _unlink(name, folder)
             return ours or there is None
-        if there is not None and there.data == entry.old:
-            if there.mode != entry.mode:
+        if there is not None and (there.data, there.link) == (entry.old, entry.link):
+            if there.mode != entry.mode and not entry.link:
                 _set_mode(folder, name, entry.mode)
             _unlink(temporary, folder)
             return True
         # What is there is new, so under the temporary name is what was there before it, if anything.
-        if ours and _is_there(temporary, folder):
+        if ours and _is_there(temporary, folder, entry.link):
             os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             return True
         _unlink(temporary, folder)
@@ -132,25 +149,30 @@ def _put_back(tree: Tree, entry: Entry, replaced: bool, force: bool) -> bool:
         return False
 
 
-def _is_there(name: bytes, folder: int) -> bool:
+def _is_there(name: bytes, folder: int, link: bool) -> bool:
     try:
-        return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+        mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
     except FileNotFoundError:
         return False
+    return stat.S_ISLNK(mode) if link else stat.S_ISREG(mode)
 
 
 def _write_anew(folder: int, entry: Entry) -> None:
     assert entry.old is not None
     temporary = _name(entry.temporary) + _BACK
-    fd = os.open(temporary, NEW_FILE, 0o600, dir_fd=folder)
-    with os.fdopen(fd, "wb") as stream:
-        stream.write(entry.old)
-        stream.flush()
-        keep_owner(fd, entry.owner)
-        os.fchmod(fd, entry.mode)
-        keep_xattrs(fd, entry.xattrs)
-        os.utime(fd, ns=entry.times_ns)
-        os.fsync(fd)
+    if entry.link:
+        make_link(entry.old, temporary, folder, entry.owner)
+        os.utime(temporary, ns=entry.times_ns, dir_fd=folder, follow_symlinks=False)
+    else:
+        fd = os.open(temporary, NEW_FILE, 0o600, dir_fd=folder)
+        with os.fdopen(fd, "wb") as stream:
+            stream.write(entry.old)
+            stream.flush()
+            keep_owner(fd, entry.owner)
+            os.fchmod(fd, entry.mode)
+            keep_xattrs(fd, entry.xattrs)
+            os.utime(fd, ns=entry.times_ns)
+            os.fsync(fd)
     os.rename(temporary, _name(entry.path), src_dir_fd=folder, dst_dir_fd=folder)
 
 

@@ -1,6 +1,6 @@
 """The files under one root, reached so that nothing outside it can be: by openat2, which follows no symbolic link and never leaves
 the root, or, where the kernel lacks it, folder by folder, each opened by name within the one before. Only regular files with one name
-are read or replaced.
+are read or replaced, and, where that is asked for, symbolic links themselves, which are never followed either.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ LOCK_WAIT_S = 10.0
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_LINK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class File(NamedTuple):
-    """A regular file's bytes, what identified it when it was read, and its extended attributes."""
+    """A regular file's bytes or a symbolic link's target, what identified it when it was read, and its extended attributes."""
 
     data: bytes
     status: os.stat_result
@@ -37,6 +38,18 @@ class File(NamedTuple):
     def mode(self) -> int:
         """Permission bits."""
         return self.status.st_mode & 0o777
+
+    @property
+    def link(self) -> bool:
+        """Whether it is a symbolic link."""
+        return stat.S_ISLNK(self.status.st_mode)
+
+    def is_still_at(self, name: bytes, folder: int, renamed: bool = False) -> bool:
+        """Whether this file is what stands at `name` in the folder, unchanged since. FileNotFoundError.
+
+        A link's target is read again: another link made at the same tick of the clock may have its number and its size."""
+        return (self.is_still(os.stat(name, dir_fd=folder, follow_symlinks=False), renamed)
+                and (not self.link or os.readlink(name, dir_fd=folder) == self.data))
 
     def is_still(self, status: os.stat_result, renamed: bool = False) -> bool:
         """Whether `status` is of the same file, unchanged since; `renamed` by this process, which moves the time of its last change."""
@@ -162,8 +175,13 @@ class Tree:
             missing.insert(0, path)
         return missing
 
-    def read(self, path: bytes) -> File | None:
-        """The file at `path`, or None when there is nothing. Refused for anything but a regular file with one name."""
+    def read(self, path: bytes, links: bool = False) -> File | None:
+        """The file at `path`, or None when there is nothing. Refused for anything but a regular file with one name, or, with `links`, a
+        symbolic link with one name, whose target is then its data."""
+        if links:
+            file = self._read_link(path)
+            if file is not None:
+                return file
         fd = self.open_file(path)
         if fd is None:
             return None
@@ -172,9 +190,31 @@ class Tree:
             _check_kind(path, status)
             return File(_read_all(fd, status.st_size), status, _attributes(fd))
         except OSError as error:
-            raise CommandError(f"{show(path)}: cannot be read: {error.strerror}", "nothing was changed", 70) from None
+            raise _unreadable(path, error) from None
         finally:
             os.close(fd)
+
+    def _read_link(self, path: bytes) -> File | None:
+        """The symbolic link at `path`; None when there is something else, or nothing."""
+        with self.folder_of(path) as folder:
+            if folder is None:
+                return None
+            try:
+                fd = os.open(path.rpartition(b"/")[2], _LINK, dir_fd=folder)
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise _unreadable(path, error) from None
+            try:
+                status = os.fstat(fd)
+                if not stat.S_ISLNK(status.st_mode):
+                    return None
+                _check_names(path, status)
+                return File(os.readlink(b"", dir_fd=fd), status)
+            except OSError as error:
+                raise _unreadable(path, error) from None
+            finally:
+                os.close(fd)
 
     def _obstacle(self, folder: int, name: bytes, path: bytes, error: OSError) -> CommandError:
         """Why `name` in `folder` could not be opened."""
@@ -184,19 +224,30 @@ class Tree:
             except OSError:
                 linked = False
             what = "is a symbolic link" if linked else "is a file, not a folder"
-            return Refused(f"{show(path)}: {what}", "patch the file that it points to by its own name" if linked else "")
+            hint = "patch the file that it points to by its own name; a link itself only --symlinks changes"
+            return Refused(f"{show(path)}: {what}", hint if linked else "")
         if error.errno in (errno.ENXIO, errno.ENODEV):
             return Refused(f"{show(path)}: is not a regular file", "only regular files are patched")
         return Refused(f"{show(path)}: {error.strerror}", "check the permissions")
 
 
-def _check_kind(path: bytes, status: os.stat_result) -> None:
-    """Refused unless `status` is that of a file that may be patched."""
-    if not stat.S_ISREG(status.st_mode):
-        raise Refused(f"{show(path)}: is not a regular file", "only regular files are patched")
+def _unreadable(path: bytes, error: OSError) -> CommandError:
+    return CommandError(f"{show(path)}: cannot be read: {error.strerror}", "nothing was changed", 70)
+
+
+def _check_names(path: bytes, status: os.stat_result) -> None:
     if status.st_nlink > 1:
         hint = "replacing it would part it from its other names; copy it over itself first"
         raise Refused(f"{show(path)}: has {status.st_nlink} names (hard links)", hint)
+
+
+def _check_kind(path: bytes, status: os.stat_result) -> None:
+    """Refused unless `status` is that of a file that may be patched."""
+    if stat.S_ISDIR(status.st_mode):
+        raise Refused(f"{show(path)}: is a folder, not a file", "move it away, or leave this part of the patch out (--exclude)")
+    if not stat.S_ISREG(status.st_mode):
+        raise Refused(f"{show(path)}: is not a regular file", "only regular files are patched")
+    _check_names(path, status)
     if status.st_mode & (stat.S_ISUID | stat.S_ISGID):
         raise Refused(f"{show(path)}: is set-user-id or set-group-id", "such files are not patched")
     if status.st_size > MAX_FILE_BYTES:

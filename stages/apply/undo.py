@@ -98,7 +98,7 @@ def plan(tree: Tree, state: State, number: int | None) -> Undoing:
     steps, reports, edited = [], [], []
     for entry in journal.entries:
         try:
-            there = tree.read(entry.path)
+            there = tree.read(entry.path, links=entry.links)
         except Refused as refusal:
             edited.append(refusal.where_and_what)
             continue
@@ -106,10 +106,11 @@ def plan(tree: Tree, state: State, number: int | None) -> Undoing:
         if change:
             edited.append(f"{show(entry.path)}: {change}")
             continue
-        back = None if entry.old is None else Content(entry.old, bool(entry.mode & 0o100), entry.mode)
+        back = None if entry.old is None else Content.of(entry.old, entry.mode, entry.link)
         steps.append(Step(entry.path, there, back))
         status = "removed" if back is None else "restored"
-        reports.append(Report(entry.path, status, entry.new_blob, None if back is None else blob_hash(back.data), []))
+        reports.append(Report(entry.path, status, entry.new_blob, None if back is None else blob_hash(back.data), [],
+                              entry.new_link if back is None else entry.link))
     if edited:
         more = f"; and {len(edited) - SHOWN} more" if len(edited) > SHOWN else ""
         raise Refused("; ".join(edited[:SHOWN]) + more, f"patch {number} is taken back only where files are as it left them")
@@ -122,8 +123,12 @@ def _difference(entry: Entry, there: File | None) -> str:
         return "" if entry.new_blob is None else "is gone"
     if entry.new_blob is None:
         return "was made again"
+    if there.link != entry.new_link:
+        return f"is {'a symbolic link' if there.link else 'a file'} now"
     if blob_hash(there.data) != entry.new_blob:
-        return "was edited since"
+        return "points elsewhere now" if there.link else "was edited since"
+    if there.link:
+        return ""
     kept_group = entry.old is None or there.status.st_gid == entry.owner[1]
     if entry.new_mode is not None and (there.mode ^ entry.new_mode) & (0o777 if kept_group else 0o707):
         return f"has mode {there.mode:o} instead of {entry.new_mode:o}"
