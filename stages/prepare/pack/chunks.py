@@ -1,0 +1,212 @@
+"""Files cut into chunks of a few lines, each with what speaks for it.
+
+Cuts lie where definitions start and end, then at blank lines and where the indentation is least, so that a chunk is a thing that reads
+alone: a function, a method, a test, a paragraph, an entry of a list."""
+
+from __future__ import annotations
+
+import bisect
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from cromwell.prepare.rank import Evidence, History, Query, kinds
+from cromwell.prepare.rank.protocol import DefinitionLike
+
+MOST_LINES = 12
+"""A longer chunk is cut."""
+LEAST_LINES = 4
+"""A shorter one is joined with what follows, where that starts no definition."""
+_BEST = tuple((feature, feature + "_best") for feature in ("words", "names", "defined", "title", "title_target", "hot", "hot_together"))
+_NAME = re.compile(rb"[^\W\d]\w+")
+_VERSION = re.compile(rb"\d+\.\d+(?:\.\d+)?")
+_IMPORT = re.compile(rb"^(?:import|from|#\s*include|use|using|package)\b|\brequire\(", re.M)
+
+
+class Chunk(NamedTuple):
+    """Lines of a file, from 1, inclusive."""
+
+    first_line: int
+    last_line: int
+    name: str
+    """The innermost definition that it lies in, or ""."""
+    is_start: bool
+    """Whether it holds the first line of that definition."""
+
+
+def cut(lines: Sequence[bytes], definitions: Iterable[DefinitionLike]) -> list[Chunk]:
+    """The chunks of a file, in order; every line is in one."""
+    count = len(lines)
+    if not count:
+        return []
+    indents = [len(line) - len(body) if (body := line.lstrip()) else -1 for line in lines]
+    ordered = sorted((definition.first_line, -definition.last_line, definition.name.rpartition(".")[2]) for definition in definitions
+                     if definition.last_line - definition.first_line >= 2 and definition.last_line <= count)
+    bounds = {1, count + 1}
+    for first, last, _ in ordered:
+        bounds.add(first)
+        bounds.add(1 - last)
+    cuts = sorted(bounds)
+    starts = {first for first, _, _ in ordered}
+    joined: list[tuple[int, int]] = []
+    for first, after in zip(cuts, cuts[1:], strict=False):
+        for start, end in _split(indents, first, after - 1):
+            short = end - start + 1 < LEAST_LINES and start not in starts and joined and end - joined[-1][0] + 1 <= MOST_LINES
+            if joined and (short or max(indents[start - 1:end]) < 0):
+                joined[-1] = (joined[-1][0], end)
+            else:
+                joined.append((start, end))
+    chunks: list[Chunk] = []
+    around: list[tuple[int, int, str]] = []  # the definitions that are open, outermost first
+    place = 0
+    for first, last in joined:
+        while around and -around[-1][1] < first:
+            around.pop()
+        name, is_start = around[-1][2] if around else "", False
+        while place < len(ordered) and ordered[place][0] <= last:
+            while around and -around[-1][1] < ordered[place][0]:
+                around.pop()
+            around.append(ordered[place])
+            name, is_start = ordered[place][2], True
+            place += 1
+        chunks.append(Chunk(first, last, name, is_start))
+    return chunks
+
+
+def _split(indents: Sequence[int], first: int, last: int) -> list[tuple[int, int]]:
+    """Cuts lines `first..last` into pieces of at most MOST_LINES, after blank lines (-1) and where the indentation is least."""
+    found = []
+    while last - first + 1 > MOST_LINES:
+        wish = first + (last - first + 1) // math.ceil((last - first + 1) / MOST_LINES)
+        best, best_cost = wish, 1e9
+        for line in range(max(first + 2, wish - MOST_LINES // 2), min(last, first + MOST_LINES) + 1):
+            indent = indents[line - 1]
+            cost = abs(line - wish) * 0.5 + (min(indent, 16) * 0.5 - (8 if indents[line - 2] < 0 else 0) if indent >= 0 else 53)
+            if cost < best_cost:
+                best, best_cost = line, cost
+        found.append((first, best - 1))
+        first = best
+    return [*found, (first, last)]
+
+
+class Reader:
+    """What the names in chunks say of one edit; names are looked up once."""
+
+    def __init__(self, evidence: Evidence, query: Query, history: History | None):
+        self.evidence, self.query, self.history = evidence, query, history
+        self._worth: dict[bytes, tuple[tuple[str, ...], float, float, float] | None] = {}
+        self._dull: set[bytes] = set()  # names that say nothing
+        self.target_words: dict[str, float] = {}
+        for name, value in evidence.defined.items():
+            for word in kinds.words(name):
+                self.target_words[word] = max(value, self.target_words.get(word, 0.0))
+
+    def read(self, text: bytes) -> dict[str, float]:
+        """The features of a chunk that its names give."""
+        evidence = self.evidence
+        told: set[str] = set()
+        named = defined = used = 0.0
+        for raw in set(_NAME.findall(text)) - self._dull:
+            worth = self._worth.get(raw)
+            if worth is None:
+                name = raw.decode("utf-8", "replace")
+                known = tuple(word for word in kinds.words(name) if word in evidence.words)
+                worth = (known, evidence.names.get(name, 0.0), evidence.defined.get(name, 0.0), evidence.used.get(name, 0.0))
+                if not any(worth):
+                    self._dull.add(raw)
+                    continue
+                self._worth[raw] = worth
+            told.update(worth[0])
+            named += worth[1]
+            defined += worth[2]
+            used += worth[3]
+        row = {}
+        if told:
+            row["words"] = sum(evidence.words[word] for word in sorted(told))
+        if named:
+            row["names"] = named
+        if defined:
+            row["defined"] = min(6.0, defined)
+        if used:
+            row["used"] = min(6.0, used)
+        return row
+
+    def describe(self, path: str, lines: Sequence[bytes], chunks: Sequence[Chunk],
+                 places: Sequence[tuple[DefinitionLike, float]]) -> list[dict[str, float]]:
+        """What speaks for each chunk of a file, by feature."""
+        kind = "is_" + kinds.name_of(path).kind
+        rows: list[dict[str, float]] = []
+        for number, chunk in enumerate(chunks):
+            text = b"".join(lines[chunk.first_line - 1:chunk.last_line])
+            row = self.read(text)
+            if chunk.name:
+                self._title(chunk, row)
+            else:
+                row["outside"] = 1.0
+            if number < 3:
+                row[("first", "second", "third")[number]] = 1.0
+            if number == len(chunks) - 1:
+                row["last"] = 1.0
+            row["depth"] = (chunk.first_line - 1) / len(lines)
+            if chunk.is_start:
+                row["start"] = 1.0
+            if _IMPORT.search(text):
+                row["imports"] = 1.0
+            if _VERSION.search(text):
+                row["version"] = 1.0
+            row["share"] = 1.0 / len(chunks)
+            row["lines"] = (chunk.last_line - chunk.first_line + 1) / MOST_LINES
+            row[kind] = 1.0
+            rows.append(row)
+        firsts = [chunk.first_line for chunk in chunks]
+        for definition, value in places:
+            start = bisect.bisect_right(firsts, definition.first_line) - 1
+            rows[start]["place"] = max(rows[start].get("place", 0.0), min(2.0, value))
+            for number in range(start + 1, min(bisect.bisect_right(firsts, definition.last_line), start + 8)):
+                rows[number]["place_inside"] = max(rows[number].get("place_inside", 0.0), min(2.0, value))
+        if self.history is not None:
+            self._changed(path, chunks, firsts, rows)
+        for feature, best in _BEST:
+            top = max((row[feature] for row in rows if feature in row), default=0.0)
+            if top > 0:
+                for row in rows:
+                    if feature in row:
+                        row[best] = row[feature] / top
+        for feature, near in (("words_best", "words_near"), ("hot_best", "hot_near")):
+            values = [0.0, *(row.get(feature, 0.0) for row in rows), 0.0]
+            for number, row in enumerate(rows):
+                row[near] = max(values[number], values[number + 2])
+        return rows
+
+    def _title(self, chunk: Chunk, row: dict[str, float]) -> None:
+        """Adds what the name of the definition around a chunk says."""
+        parts = kinds.words(chunk.name)
+        told = sum(self.evidence.words.get(part, 0.0) for part in parts)
+        if told:
+            row["title"] = told
+        told = sum(self.target_words.get(part, 0.0) for part in parts)
+        if told:
+            row["title_target"] = told / len(parts)
+        if chunk.name in self.query.names:
+            row["title_named"] = self.query.names[chunk.name]
+
+    def _changed(self, path: str, chunks: Sequence[Chunk], firsts: Sequence[int], rows: Sequence[dict[str, float]]) -> None:
+        """Adds what the file's last commits touched: `hot` fades with their age, `hot_together` counts those that matter to this edit."""
+        assert self.history is not None
+        order: dict[int, int] = {}
+        for change in self.history.changes(path):
+            age = order.setdefault(change.commit, len(order))
+            related = self.evidence.commits.get(change.commit, 0.0)
+            start = max(0, bisect.bisect_right(firsts, change.first_line) - 1)
+            for number in range(start, max(start + 1, bisect.bisect_right(firsts, change.last_line))):
+                row = rows[number]
+                row["hot"] = row.get("hot", 0.0) + 1.0 / (1.0 + age / 3.0)
+                if age == 0:
+                    row["hot_newest"] = 1.0
+                if related:
+                    row["hot_together"] = row.get("hot_together", 0.0) + related
+        for row in rows:
+            for feature in ("hot", "hot_together"):
+                if feature in row:
+                    row[feature] = math.log1p(row[feature])
