@@ -8,6 +8,7 @@ import re
 import sys
 import textwrap
 import tokenize
+from collections import Counter
 from pathlib import Path
 from random import Random
 
@@ -257,6 +258,30 @@ def test_templates_fit_their_slots():
             assert not set(instructions.choices(kind, variant, True)) & set(instructions.choices(kind, variant, False))
             for seed in range(20):
                 assert "{" not in instructions.word(Random(seed), kind, variant, slots)
+
+
+def test_words_around_names_vary_and_names_do_not():
+    """Both names stand in every instruction, in either order, with and without a template around them; held-out wordings stay templates."""
+    slots = {"old": "parse_head", "new": "read_top", "role": "function", "func": ""}
+    made = [instructions.word(Random(seed), "rename", "function", slots) for seed in range(400)]
+    assert all(text.count("parse_head") == text.count("read_top") == 1 for text in made)
+    templated = re.compile(r"(?i)re?n?a?me|name|call|change|use|give|->|=>|s/")
+    assert 20 < sum(not templated.search(text) for text in made) < 80
+    assert 30 < sum(text.index("read_top") < text.index("parse_head") for text in made)
+    held_out = [instructions.word(Random(seed), "rename", "function", slots, held_out=True) for seed in range(200)]
+    assert all(re.search(r"(?i)better|from now|becom|called|m.*e", text) for text in held_out)
+    assert any(text.startswith("todo: ") for text in made) and any(text.endswith(" for consistency") for text in made)
+
+
+def test_even_kinds():
+    """With --even, rare kinds are drawn as often as simple ones where the code has them."""
+    rng, balance = Random(1), edits.Balance(even=True)
+    drawn = Counter()
+    for _ in range(4000):
+        kind = balance.draw(rng)
+        drawn[kind] += 1
+        balance.count(kind)
+    assert min(drawn.values()) > 25 and max(drawn.values()) < 70 and len(drawn) == len(registry.KINDS)
 
 
 def test_generated_and_odd_files_are_refused():

@@ -132,7 +132,7 @@ def test_the_command(other_pack: Path, tmp_path: Path, capsys: pytest.CaptureFix
     more = ["--model", str(other_pack), "--neighbours", str(near), "--answers", str(tmp_path / "answers"), "--processes", processes]
     assert command.main(["edits", str(path), *more, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["version"], found["command"], found["edits"]["count"]) == (2, "edits", 3) and found["model"]["parameters"] > 0
+    assert (found["version"], found["command"], found["edits"]["count"]) == (3, "edits", 3) and found["model"]["parameters"] > 0
     whole = found["groups"]["all"]["all"]
     assert list(whole) == ["model", "copy", "codemod", "nearest"]
     assert [whole[system]["same_tree"]["hits"] for system in whole] == [0, 1, 3, 3]
@@ -141,6 +141,7 @@ def test_the_command(other_pack: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert set(found["groups"]["kind"]) == {"rename", "nothing", "release"} and set(found["groups"]["template"]) == {"seen", "unseen"}
     answers = [json.loads(line) for line in (tmp_path / "answers").read_text().splitlines()]
     assert [row["answers"]["codemod"]["figures"]["exact"] for row in answers] == [1, 1, 1] and answers[0]["instruction"] == "rename x to z"
+    assert [row["level"] for row in found["confidence"]] == [0.1, 0.2, 0.3, 0.5, 0.8] and found["settings"]["min_confidence"] == 0.1
     assert command.main(["edits", str(path), "--kind", "release"]) == 0
     table = capsys.readouterr().out
     assert "baselines alone" in table and "| codemod | 100.0% (21-100) |" in table and "tests confined by" in table

@@ -44,7 +44,7 @@ def renamed(name: str) -> str:
 
 
 def test_the_likeliest_accepted_candidate_is_best(answered):
-    code, edit, _ = answered((renamed("x"), -0.5, "token"), (renamed("left"), -0.1, "token"), ("def add(\n", -0.01, "token"),
+    code, edit, _ = answered((renamed("x"), -0.15, "token"), (renamed("left"), -0.1, "token"), ("def add(\n", -0.01, "token"),
                              (renamed("y"), -0.05, "length"))
     assert code == 0 and edit.meta["best"] == 1
     assert [candidate["reason"] for candidate in edit.meta["candidates"]] == [None, None, "does not parse", "cut off after 10 tokens"]
@@ -61,9 +61,20 @@ def test_of_equals_the_first_is_best_and_repeats_are_marked(answered):
 
 
 def test_an_unchanged_candidate_is_kept_but_never_best(answered):
-    code, edit, _ = answered((REGION, -0.001, "token"), (renamed("x"), -3.0, "token"))
+    code, edit, _ = answered((REGION, -0.001, "token"), (renamed("x"), -0.2, "token"))
     assert code == 0 and edit.meta["best"] == 1 and edit.meta["candidates"][0]["reason"] == "unchanged"
     assert edit.arrays["candidate.0"].data == REGION.replace("\n", "\r\n").encode()
+
+
+def test_an_answer_that_the_model_doubts_is_refused(answered):
+    """Eleven tokens, the one that ends it included, at a mean of -0.25: a confidence of 0.064."""
+    code, edit, words = answered((renamed("left"), -0.25, "token"))
+    assert (code, edit) == (4, None)
+    assert "(unsure, a confidence of 0.064 where 0.1 is asked for)" in words and "--min-confidence 0" in words
+    code, edit, _ = answered((renamed("left"), -0.25, "token"), arguments=("--min-confidence", "0.06"))
+    assert code == 0 and edit.arrays["candidate.0"].data == renamed("left").replace("\n", "\r\n").encode()
+    code, edit, _ = answered((renamed("x"), -0.25, "token"), (renamed("left"), -0.01, "token"), arguments=("--min-confidence", "0.8"))
+    assert code == 0 and edit.meta["best"] == 1 and edit.meta["candidates"][0]["accepted"] is False
 
 
 def test_nothing_but_refused_candidates_ends_with_4(answered):

@@ -47,6 +47,14 @@ def nano() -> Recipe:
     return Recipe("nano", settings, (Stage("edits", 1.0, data=data),))
 
 
+def nano_kinds() -> Recipe:
+    """`nano` again, from the weights of the first run (`--start`): as many edits of rare kinds as of simple ones (`structural` made with
+    `training.data edits --even`), and more wide and real ones."""
+    settings = Settings(batch_tokens=2048, max_tokens=512, matrix_rate=0.012, other_rate=0.003, warmup_steps=30, decay_share=0.4)
+    edits = {"wide": (0.1, 0.2), "narrow": (0.35, 0.3), "structural": (0.4, 0.35), "releases": (0.08, 0.15)}
+    return Recipe("nano-kinds", settings, (Stage("edits", 1.0, data={"plain": 0.01} | edits),))
+
+
 def half_hour() -> Recipe:
     """`nano` on one large GPU in half an hour: a quarter of a million tokens a step in bf16, compiled. Two thirds of the run read, the last
     third edits while the rate falls."""
@@ -59,4 +67,6 @@ def half_hour() -> Recipe:
     return Recipe("half-hour", settings, (Stage("read", 0.65, data=read), Stage("edit", 0.35, Objective(pair_weight=0.05), edit)))
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {"hybrid": hybrid, "documents": documents, "nano": nano, "half-hour": half_hour}
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "hybrid": hybrid, "documents": documents, "nano": nano, "nano-kinds": nano_kinds, "half-hour": half_hour,
+}  # fmt: skip

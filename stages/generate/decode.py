@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from hashlib import blake2b
@@ -39,6 +40,8 @@ class Sampling(NamedTuple):
     max_tokens: int | None = None
     stops: tuple[str, ...] = ()
     guidance: bool = True
+    min_confidence: float = 0.0
+    """Of an answer that may leave; see Draft.confidence."""
 
     def temperature_of(self, number: int) -> float:
         """Temperature of candidate `number`, from 0; 0 is greedy."""
@@ -59,6 +62,17 @@ class Draft(NamedTuple):
     tokens: list[int]
     stop: str
     log_probability: float
+
+    @property
+    def confidence(self) -> float:
+        """The probability that the model gives the whole answer, 0 to 1: what it thinks of being right to the letter."""
+        return math.exp(self.log_probability * (len(self.tokens) + (self.stop == "token")))
+
+    def doubt(self, sampling: Sampling) -> str | None:
+        """Why the answer is too unsure to leave, or None."""
+        if self.confidence >= sampling.min_confidence:
+            return None
+        return f"unsure, a confidence of {self.confidence:.2g} where {sampling.min_confidence:g} is asked for"
 
 
 def answer_room(tokens: Sequence[int], picture_count: int, max_positions: int, asked: int | None, where: str) -> int:

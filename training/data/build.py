@@ -39,6 +39,7 @@ class Plan(NamedTuple):
     leaked: frozenset[bytes]  # body hashes of the held-out packages
     tokenizer: Path
     plain_per_edit: float
+    even: bool  # as many edits of each kind as of any other, where the code has them
 
 
 _plan: Plan | None = None  # set before the processes are forked
@@ -80,7 +81,7 @@ def _work(job: tuple[int, list[tuple[str, str]]]) -> list[Made]:
     number, files = job
     gc.disable()  # syntax trees hold no cycles, and looking for some in them takes half of the parsing time
     rng = Random(f"{plan.seed}/{number}")
-    balance, made = edits.Balance(), []
+    balance, made = edits.Balance(plan.even), []
     for package, path in files:
         file = source.load(plan.src, package, path)
         if file is None:
@@ -131,16 +132,17 @@ def build_shard(
     seed: int,
     processes: int,
     prepared: Path | None = None,
+    even: bool = False,
 ) -> dict:
     """Write a shard of counts["edits"] edits and about counts["plain"] plain documents; returns its index.
 
-    `prepared` is what `prepare` or `unpack` wrote: then its files are drawn from."""
+    `prepared` is what `prepare` or `unpack` wrote: then its files are drawn from. `even` wants equally many edits of every kind."""
     global _plan
     files, reasons = _usable(src, manifest, split, prepared)
     held = [*packages(manifest, "heldout"), finance.package_name("heldout")]
     leaked = heldout_hashes(src, held, processes) | source.known_bodies(src) if split == "train" else frozenset()
     pools = names.collect(src, files, POOL_FILES, Random(f"{seed}/pools"), leaked)
-    _plan = Plan(src, seed, pools, leaked, tokenizer_path, counts["plain"] / max(1, counts["edits"]) * 1.1)
+    _plan = Plan(src, seed, pools, leaked, tokenizer_path, counts["plain"] / max(1, counts["edits"]) * 1.1, even)
     with shards.Writer(out, DOCUMENT_KINDS) as writer:
         seen: Counter = Counter()
         left = Counter(counts)
@@ -160,6 +162,7 @@ def build_shard(
         return writer.close(
             seed=seed,
             split=split,
+            even=even,
             tokenizer=shards.digest(tokenizer_path.read_bytes()),
             manifest=shards.digest(manifest.read_bytes()),
             files=reasons,
@@ -219,6 +222,7 @@ def edits_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokenizer", type=Path, required=True, metavar="FILE", help="tokenizer.bin or the folder that holds it")
     parser.add_argument("--out", type=Path, required=True, metavar="SHARD")
     parser.add_argument("--count", type=int, required=True, metavar="N", help="edits")
+    parser.add_argument("--even", action="store_true", help="of all kinds equally many, as far as the code has them")
     parser.add_argument("--plain", type=int, metavar="N", help="plain and fill-in-the-middle documents (default: a sixth of --count)")
     parser.add_argument("--seed", type=int, default=1, metavar="S")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, metavar="N")
@@ -227,7 +231,7 @@ def edits_arguments(parser: argparse.ArgumentParser) -> None:
 def edits_command(arguments: argparse.Namespace) -> None:
     counts = {"edits": arguments.count, "plain": arguments.count // 6 if arguments.plain is None else arguments.plain}
     path = arguments.tokenizer / "tokenizer.bin" if arguments.tokenizer.is_dir() else arguments.tokenizer
-    options = (arguments.split, path, arguments.out, counts, arguments.seed, arguments.processes, arguments.prepared)
+    options = (arguments.split, path, arguments.out, counts, arguments.seed, arguments.processes, arguments.prepared, arguments.even)
     index = build_shard(arguments.src, arguments.manifest, *options)
     print(json.dumps(index, indent=1))
 

@@ -147,9 +147,10 @@ _NAMES, _ROWS = list(KINDS), list(KINDS.values())
 
 
 class Balance:
-    """Draws kinds so that their shares stay those of KINDS although some regions offer none."""
+    """Draws kinds so that their shares stay those of KINDS, or all the same, although some regions offer none."""
 
-    def __init__(self) -> None:
+    def __init__(self, even: bool = False) -> None:
+        self.shares = [100 / len(_ROWS)] * len(_ROWS) if even else [row.share for row in _ROWS]
         self.made = dict.fromkeys(KINDS, 0)
         self.total = 1
 
@@ -157,7 +158,7 @@ class Balance:
         """A kind; those behind their share come more often."""
         part = self.total / 100
         weights = [
-            row.share * min(4.0, max(0.1, (row.share * part + 1) / (made + 1))) for row, made in zip(_ROWS, self.made.values(), strict=True)
+            share * min(4.0, max(0.1, (share * part + 1) / (made + 1))) for share, made in zip(self.shares, self.made.values(), strict=True)
         ]
         return rng.choices(_NAMES, weights)[0]
 

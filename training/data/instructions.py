@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from random import Random
 
+from . import wording
 from .registry import TEMPLATES
 
 HELD_OUT = 2
@@ -39,6 +40,10 @@ def word(rng: Random, kind: str, variant: str, slots: dict[str, str], held_out: 
     elif kind == "rename":
         variant = "in" if slots["func"] and rng.random() < 0.25 else "plain"
     template = _ALTERNATIVES.sub(lambda match: rng.choice(match[1].split("|")), rng.choice(choices(kind, variant, held_out)))
+    if not held_out and kind in wording.SPLIT and {"old", "new"} <= slots.keys() and variant != "also" and rng.random() < 0.15:
+        template = wording.nonsense(rng)
+    elif not held_out and "{" in template and rng.random() < 0.04:
+        template = wording.shortened(rng, template)
     courtesy = rng.choice(("please ", "Please ", "can you ", "could you ", "pls ")) if rng.random() < 0.04 else ""
     before, after = rng.choices(_QUOTES, (55, 27, 9, 9))[0]
     filled = {}
@@ -66,6 +71,8 @@ def word(rng: Random, kind: str, variant: str, slots: dict[str, str], held_out: 
     elif roll < 0.30:
         template = _slip(rng, template)
     text = template.format(**filled)
+    if not courtesy:
+        text = wording.surrounded(rng, text, lead.strip().isalpha())
     if rng.random() < 0.12 and (text[-1].isalpha() or before) and lead and not text.endswith("/"):
         text += "."
     return courtesy + text

@@ -65,11 +65,13 @@ class Worker:
         gate, made = window.gate(tokenizer.encode(shown)), []
         for draft in drafts(self.model, ids, [], room, self.sampling, Cache(None), 1, None):
             text = restore(region, draft.text, "lf")
-            made.append((gate.refusal(text, draft.tokens, draft.stop), draft, text))
-        accepted = [(draft.log_probability, -number, text) for number, (refusal, draft, text) in enumerate(made) if refusal is None]
+            made.append((gate.refusal(text, draft.tokens, draft.stop) or draft.doubt(self.sampling), draft, text))
+        accepted = [(draft.log_probability, -number, draft, text) for number, (refusal, draft, text) in enumerate(made) if refusal is None]
         refusal, first, text = made[0]
-        best = max(accepted)[2].decode() if accepted else None
-        return Answer(text.decode("utf-8", "replace"), first.stop == "token", best, None if accepted else refusal)
+        _, _, chosen, best = max(accepted) if accepted else (0, 0, first, None)
+        return Answer(
+            text.decode("utf-8", "replace"), first.stop == "token", best and best.decode(), None if accepted else refusal, chosen.confidence
+        )  # fmt: skip
 
 
 def open_model(path: str) -> binding.Model:

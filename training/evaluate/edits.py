@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cromwell.generate.cw_generate import CONFIDENT, TAIL
 from cromwell.generate.decode import Sampling
 from training.data.fetch import sha256_of
 
@@ -20,8 +21,9 @@ from .options import Progress, add_json, add_limits, add_processes, atomic_text,
 from .report import Share, markdown, percent
 from .score import FIGURES
 
-VERSION = 2
+VERSION = 3
 GROUPS = ("kind", "template", "package")  # fields of an example
+LEVELS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8)  # of confidence
 HEADLINES = ("exact", "same_tree")  # the figures that every group's table shows
 
 
@@ -34,6 +36,7 @@ def edits_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=positive, metavar="N", help="at most this many edits of each kind, evenly from the file")
     parser.add_argument("--candidates", type=positive, default=1, metavar="K", help="for the gate: the best of K, as cw-generate -n K")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the candidates after the first")
+    parser.add_argument("--min-confidence", type=float, default=CONFIDENT, metavar="P", help="of the gate, as cw-generate's")
     parser.add_argument("--no-guidance", action="store_true", help="decode without JEPA guidance")
     parser.add_argument("--answers", type=Path, metavar="FILE", help="also write every answer with its figures as JSON lines")
     add_processes(parser)
@@ -45,7 +48,9 @@ def edits_command(arguments: argparse.Namespace) -> None:
     examples = read_examples(arguments.edits, arguments.limit, arguments.kind)
     model = described(arguments.model) if arguments.model else None
     index = Index(training_edits(arguments.neighbours, arguments.tokenizer)) if arguments.neighbours else None
-    sampling = Sampling(arguments.candidates, min_p=0.1, seed=arguments.seed, guidance=not arguments.no_guidance)
+    sampling = Sampling(
+        arguments.candidates, min_p=TAIL, seed=arguments.seed, guidance=not arguments.no_guidance, min_confidence=arguments.min_confidence
+    )  # fmt: skip
     limits, started, results = limits_of(arguments), time.monotonic(), []
     if any(example.test for example in examples):
         sandbox.check(limits)
@@ -57,10 +62,12 @@ def edits_command(arguments: argparse.Namespace) -> None:
         "version": VERSION, "command": "edits", "model": model,
         "edits": {"path": str(arguments.edits), "sha256": sha256_of(arguments.edits), "count": len(examples)},
         "neighbours": len(index.edits) if index else None,
-        "settings": {"candidates": sampling.candidates, "seed": sampling.seed, "guidance": sampling.guidance},
+        "settings": {"candidates": sampling.candidates, "seed": sampling.seed, "guidance": sampling.guidance,
+                     "min_confidence": sampling.min_confidence},
         "sandbox": sandbox.confinement() if any(example.test for example in examples) else None,
         "seconds": round(time.monotonic() - started, 1),
         "groups": groups(examples, results),
+        "confidence": by_confidence(results, sampling.min_confidence) if model else None,
     }  # fmt: skip
     if arguments.answers:
         atomic_text(arguments.answers, "".join(_answer_lines(examples, results)))
@@ -92,6 +99,27 @@ def _shares(results: Sequence[Mapping[str, Judged]]) -> dict[str, Any]:
     }
 
 
+def by_confidence(results: Sequence[Mapping[str, Judged]], least: float) -> list[dict[str, Any]]:
+    """For each of LEVELS from `least`, which the gate asked for, of the model's accepted answers with at least that confidence: how many
+    there are, which share of them is right, and which share of all right accepted ones they hold."""
+    accepted = [result["model"] for result in results if result["model"].answer.accepted is not None]
+    right = [(made.answer.confidence, made.figures["accepted_same_tree"]) for made in accepted]
+    rows = []
+    for level in (least, *(level for level in LEVELS if level > least)):
+        sure = [hit for confidence, hit in right if confidence >= level]
+        rows.append({"level": level, "right": Share.of(sure).json(), "kept": Share(sum(sure), sum(hit for _, hit in right)).json()})
+    return rows
+
+
+def confidence_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What asking for more confidence gives and takes."""
+    headings = ["confidence at least", "accepted", "right if accepted", "of the right ones"]
+    shares = [[Share.read(row[name]) for name in ("right", "kept")] for row in rows]
+    levels = [f"{row['level']:g}" for row in rows]
+    cells = ([level, str(right.count), percent(right), percent(kept)] for level, (right, kept) in zip(levels, shares, strict=True))
+    return markdown(headings, cells)
+
+
 def render(document: Mapping[str, Any]) -> str:
     """The tables of a result as Markdown."""
     found = document["groups"]
@@ -103,6 +131,8 @@ def render(document: Mapping[str, Any]) -> str:
     for group in GROUPS:
         if found[group]:
             lines += ["", by_group(group, found[group], systems)]
+    if document["confidence"]:
+        lines += ["", confidence_table(document["confidence"])]
     return "\n".join(lines)
 
 

@@ -30,12 +30,13 @@ Figures = dict[str, int | None]
 
 class Answer(NamedTuple):
     """What was answered: `text`; `finished`, whether it ended by itself; `accepted`, the text that the gate let through, None when none;
-    `refusal`, why."""
+    `refusal`, why; `confidence`, what the model gives the accepted answer, or else the first one, and None where no model answered."""
 
     text: str
     finished: bool
     accepted: str | None
     refusal: str | None
+    confidence: float | None = None
 
 
 class Window:
