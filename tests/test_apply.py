@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from cromwell.apply import cw_apply, match, parse, paths, plan, unified
 from cromwell.apply.blob import blob_hash
 from cromwell.apply.errors import PatchError, Refused
-from cromwell.apply.names import quote, quoted_prefix
+from cromwell.apply.names import quote
 from cromwell.apply.patching import Rules
 from cromwell.apply.text import Text
 from cromwell.apply.tree import Tree
@@ -188,7 +188,8 @@ def test_damaged_patches_are_refused_or_applied(noise, seed):
 def test_quoted_names(name):
     written = quote(name)
     if written.startswith(b'"'):
-        assert quoted_prefix(written + b" rest") == (name, b" rest")
+        (file,) = parse.parse(b"diff --git x\nrename from " + written + b"\nrename to y\n", "patch")
+        assert file.old_name == name
     else:
         assert written == name
 
@@ -449,7 +450,8 @@ def test_an_ed_script_is_no_patch(tmp_path):
     (b'"a"b/x', None), (b'"a/x" "b/x" y', None), (b"a/d/x y b/d/x y", (b"a/d/x y", b"b/d/x y")), (b"a/ b/", (b"a/", b"b/")),
 ])
 def test_names_of_a_git_header(text, names):
-    assert parse._two_names(text) == names
+    (file,) = parse.parse(b"diff --git " + text + b"\nrename from x\nrename to y\n", "patch")
+    assert file.header_names == names
 
 
 # ---- Names -------------------------------------------------------------------------------------------------------------------

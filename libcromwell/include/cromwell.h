@@ -1,6 +1,7 @@
 /* cromwell.h: the one public header of libcromwell. Opaque handles, status codes, a stable C ABI.
  *
- * The library never prints, exits, or reads the environment; it allocates only in functions named *_open and in cw_diff_text.
+ * The library never prints, exits, or reads the environment; it allocates only in functions named *_open, in cw_diff_text and in
+ * cw_patch_fit.
  * Functions return a cw_status and give results through out pointers; on failure out pointers are left untouched and, where a
  * cw_fault is taken (NULL is allowed), it says in one line what was wrong and where. Handles are not shared between threads
  * while a call runs on them; cw_model and cw_tokenizer are read-only after opening and may be shared freely.
@@ -283,6 +284,120 @@ enum { CW_BLOB_NAMES_MAX = 4, CW_BLOB_NAME_DIGITS = 40 };
 /* Git's (SHA-1) names of up to CW_BLOB_NAMES_MAX file contents, in about the time of one; names is [count, CW_BLOB_NAME_DIGITS + 1],
  * each in hex with a 0 at its end. */
 CW_API cw_status cw_blob_names(const uint8_t *const *texts, const size_t *sizes, uint32_t count, char *names);
+
+/* ---- Patch ----------------------------------------------------------------------------------------------------- */
+
+/* A unified diff read strictly (docs/apply.md says what is one): from git, GNU diff, Mercurial or Subversion, with text around its parts.
+ * Nothing in it is trusted, and nothing here touches a file. */
+typedef struct cw_patch cw_patch;
+
+enum { CW_PATCH_BYTES_MAX = 268435456, CW_PATCH_FILES_MAX = 100000 };
+enum { CW_PATCH_ABSENT = 0xffffffff }; /* the size of a string that is not there */
+
+typedef struct {
+  uint32_t at, size; /* bytes of cw_patch_strings */
+} cw_patch_string;
+
+enum { CW_PATCH_GIT = 1, CW_PATCH_CRLF = 2, CW_PATCH_RENAME = 4, CW_PATCH_COPY = 8, CW_PATCH_BINARY = 16 };
+
+typedef struct {
+  uint32_t line;                        /* of the patch, from 1, where the part begins */
+  uint32_t flags;                       /* git's header; header lines end in CRLF; what moved; a binary file */
+  uint32_t first_hunk, hunk_count;
+  uint32_t first_block, block_count;    /* of a binary patch: forward and, where given, backward; none without its data */
+  cw_patch_string old_name, new_name;   /* as written, unquoted; "/dev/null" where the file is absent */
+  cw_patch_string header_old, header_new; /* the names on the `diff --git` line, where they can be told */
+  cw_patch_string old_mode, new_mode, old_blob, new_blob;
+} cw_patch_file;
+
+typedef struct {
+  uint32_t line;                                          /* of the patch, from 1 */
+  uint32_t old_start, old_count, new_start, new_count;    /* lines from 1 as stated, and how many there are */
+  uint32_t lines, leading, trailing;                      /* of either side; of context at either end */
+  uint32_t body_at, body_size;                            /* the bytes of the patch below the @@ line */
+  uint32_t old_bytes, new_bytes;
+} cw_patch_hunk;
+
+typedef struct {
+  uint64_t size_bytes; /* once inflated, as stated */
+  cw_patch_string deflated;
+  uint32_t is_delta;
+} cw_patch_block;
+
+/* Why a patch is refused. `line` is from 0; `number` is what the kind's comment says. */
+typedef enum {
+  CW_PATCH_SOUND,
+  CW_PATCH_MANY_FILES,
+  CW_PATCH_HUNK_ALONE,        /* without a file header */
+  CW_PATCH_COMBINED,          /* a diff of a merge */
+  CW_PATCH_CONTEXT_DIFF,
+  CW_PATCH_BINARY_ALONE,      /* a binary file's difference without git's header */
+  CW_PATCH_BOTH_ABSENT,
+  CW_PATCH_ESCAPE,            /* unknown in a quoted name; number: the byte */
+  CW_PATCH_NO_NAME,
+  CW_PATCH_NO_NEW_NAME,       /* no +++ line after the --- line */
+  CW_PATCH_CONTRADICTION,
+  CW_PATCH_ABSENT_UNCLEAR,    /* names and header lines disagree about a missing file */
+  CW_PATCH_INDEX,
+  CW_PATCH_NO_CHANGE,
+  CW_PATCH_BINARY_KIND,       /* neither literal nor delta */
+  CW_PATCH_BINARY_LINE,
+  CW_PATCH_BASE85_DIGIT,      /* number: its place in the line's data */
+  CW_PATCH_BASE85_OVERFLOW,   /* number: where the five digits begin */
+  CW_PATCH_BINARY_CUT,
+  CW_PATCH_FIELD_TWICE,       /* number: of old mode, new mode, deleted file mode, new file mode, copy from, copy to, rename from,
+                                 rename to, similarity index, dissimilarity index, index */
+  CW_PATCH_MODE_ALONE,
+  CW_PATCH_MODE,
+  CW_PATCH_MOVE_HALF,         /* number: 0 a rename, 1 a copy */
+  CW_PATCH_MOVE_BOTH,
+  CW_PATCH_MOVE_NAMES,        /* number: the same */
+  CW_PATCH_NAMES_UNCLEAR,
+  CW_PATCH_NAMES_DIFFER,      /* from those of the header */
+  CW_PATCH_QUOTE_TAIL,
+  CW_PATCH_OVERLAP,           /* number: of the hunk in its file, from 1 */
+  CW_PATCH_NEW_HAS_OLD,
+  CW_PATCH_DELETED_HAS_NEW,
+  CW_PATCH_ABSENT_HUNKS,      /* a new or deleted file in several hunks */
+  CW_PATCH_NO_HUNK,
+  CW_PATCH_HUNK_HEADER,
+  CW_PATCH_HUNK_NUMBERS,
+  CW_PATCH_HUNK_CUT,
+  CW_PATCH_HUNK_SHORT,        /* fewer lines than its header says */
+  CW_PATCH_HUNK_SUM,          /* lines that do not add up to its header */
+  CW_PATCH_LINE_CUT,
+  CW_PATCH_HUNK_IDLE,         /* without a change */
+  CW_PATCH_NEWLINE_INSIDE,    /* no newline in the middle of a file */
+  CW_PATCH_NEWLINE_EMPTY,     /* an empty line without newline */
+  CW_PATCH_HUNK_LONG          /* more lines than its header says */
+} cw_patch_fault_kind;
+
+typedef struct {
+  cw_patch_fault_kind kind;
+  uint32_t line;
+  uint64_t number;
+} cw_patch_fault;
+
+/* Reads a patch, which must stay until it is closed; in time and memory proportional to its size. CW_E_FORMAT, with the first fault
+ * (NULL allowed), when it is not one; CW_E_CAPACITY above CW_PATCH_BYTES_MAX. A text without any part is a patch of no files. */
+CW_API cw_status cw_patch_open(const uint8_t *text, size_t size, cw_patch **out, cw_patch_fault *fault);
+CW_API void cw_patch_close(cw_patch *patch);
+CW_API size_t cw_patch_files(const cw_patch *patch, const cw_patch_file **files);
+CW_API size_t cw_patch_hunks(const cw_patch *patch, const cw_patch_hunk **hunks);
+CW_API size_t cw_patch_blocks(const cw_patch *patch, const cw_patch_block **blocks);
+CW_API size_t cw_patch_strings(const cw_patch *patch, const uint8_t **bytes);
+
+enum {
+  CW_FIT_REVERSED = 1,   /* the new lines are there, and the old ones are wanted */
+  CW_FIT_VERSION = 2,    /* the text is the version that the patch was made from: missing context says nothing */
+  CW_FIT_WITHOUT_CR = 4  /* lines that end in CRLF end in LF */
+};
+
+/* What all hunks of file `file` make of a text when they stand at their stated lines: *fits, and then *made, valid until the next call or
+ * until the patch is closed. They stand when their old lines are there whole; without CW_FIT_VERSION also only at the start (end) of the
+ * text where a hunk has no context before (after) its change while some hunk has context, and without old lines only in an empty text. */
+CW_API cw_status cw_patch_fit(cw_patch *patch, uint32_t file, uint32_t how, const uint8_t *text, size_t size, int32_t *fits,
+                              const uint8_t **made, size_t *made_size);
 
 /* cffi: end */
 

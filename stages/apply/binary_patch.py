@@ -9,15 +9,10 @@ and inserts bytes.
 
 from __future__ import annotations
 
-import base64
-import re
 import zlib
 from typing import NamedTuple
 
 MAX_RESULT_BYTES = 1 << 30
-
-_HEAD = re.compile(rb"(literal|delta) (\d{1,10})")
-_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 class Block(NamedTuple):
@@ -39,20 +34,6 @@ class Block(NamedTuple):
         if len(data) != self.size_bytes or not inflater.eof:
             raise ValueError("its data have another size than it says")
         return _with_delta(old, data) if self.delta else data
-
-
-def head(line: bytes) -> tuple[bool, int] | None:
-    """Whether a block begins with `line`, a delta or not, and its size."""
-    match = _HEAD.fullmatch(line)
-    return (match[1] == b"delta", int(match[2])) if match else None
-
-
-def decode_line(line: bytes) -> bytes:
-    """The bytes of one line of a block. ValueError: malformed."""
-    size = _LETTERS.find(line[:1]) + 1
-    if not size or len(line) != 1 + (size + 3) // 4 * 5:
-        raise ValueError("malformed line of a binary patch")
-    return base64.b85decode(line[1:])[:size]
 
 
 def _with_delta(old: bytes, delta: bytes) -> bytes:

@@ -60,7 +60,7 @@ class NoMatch(Exception):
 
 def stated_line(hunk: Hunk) -> int:
     """The line from 0 that a hunk claims; one without old lines goes after the line it names."""
-    return hunk.old_start - 1 if hunk.old else hunk.old_start
+    return hunk.old_start - 1 if hunk.old_count else hunk.old_start
 
 
 def place(text: Text, hunks: Sequence[Hunk], base_known: bool, drifted: bool, ladder: Ladder = STRICT) -> list[Place]:

@@ -78,10 +78,14 @@ def patched(file: FilePatch, path: bytes, data: bytes, rules: Rules, bases: Base
             return _merged(file, path, data, base, rules)
         if not rules.by_lines:
             raise _other_version(file, path, data, rules)
-    text = Text(data)
-    readings = variants(file)
+    text: Text | None = None
     best: tuple[list[match.NoMatch], list[match.Place], list[Hunk]] | None = None
-    for hunks in readings:
+    for without_cr in (False, True)[:1 + file.crlf]:
+        exact = None if drifted else file.fitted(data, base_known, without_cr)
+        if exact is not None:
+            _check_result(file, path, exact, base_known)
+            return Outcome(exact, [HunkReport(match.EXACT, match.stated_line(hunk) + 1, 0) for hunk in file.hunks])
+        text, hunks = text or Text(data), reading(file, without_cr)
         failed: list[match.NoMatch] = []
         try:
             places = list(match.attempts(text, hunks, base_known, drifted, rules.ladder, failed if rules.reject else None))
@@ -93,9 +97,9 @@ def patched(file: FilePatch, path: bytes, data: bytes, rules: Rules, bases: Base
             return Outcome(result, [_report(found) for found in places])
         if best is None or len(places) > len(best[1]):
             best = failed, places, hunks
-    assert best is not None
+    assert best is not None and text is not None
     failed, places, hunks = best
-    if not failed[0].ambiguous and any(match.is_applied(text, reading) for reading in readings):
+    if not failed[0].ambiguous and any(match.is_applied(text, hunks) for hunks in variants(file)):
         return Outcome(data, [], already=True)
     if not rules.reject or base_known:
         stated = failed[0].hunk.patch_line
@@ -213,7 +217,12 @@ def names_version(blob: str | None) -> bool:
 
 def variants(file: FilePatch) -> list[list[Hunk]]:
     """The readings of a file's hunks: as they are; and, in a patch with CRLF line ends, without the CR that a mailer may have added."""
-    return [file.hunks, [hunk.with_lines(_bare) for hunk in file.hunks]] if file.crlf else [file.hunks]
+    return [reading(file, without_cr) for without_cr in (False, True)[:1 + file.crlf]]
+
+
+def reading(file: FilePatch, without_cr: bool) -> list[Hunk]:
+    """One of the variants."""
+    return [hunk.with_lines(_bare) for hunk in file.hunks] if without_cr else file.hunks
 
 
 def _bare(line: bytes) -> bytes:
