@@ -269,7 +269,7 @@ def test_words_around_names_vary_and_names_do_not():
     assert 20 < sum(not templated.search(text) for text in made) < 80
     assert 30 < sum(text.index("read_top") < text.index("parse_head") for text in made)
     held_out = [instructions.word(Random(seed), "rename", "function", slots, held_out=True) for seed in range(200)]
-    assert all(re.search(r"(?i)better|from now|becom|called|m.*e", text) for text in held_out)
+    assert all(re.search(r"(?i)b.*e.*r|on\b", text) for text in held_out)  # "a better name", "from now on", with slips
     assert any(text.startswith("todo: ") for text in made) and any(text.endswith(" for consistency") for text in made)
 
 

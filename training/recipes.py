@@ -51,7 +51,7 @@ def nano_kinds() -> Recipe:
     """`nano` again, from the weights of the first run (`--start`): as many edits of rare kinds as of simple ones (`structural` made with
     `training.data edits --even`), and more wide and real ones."""
     settings = Settings(batch_tokens=2048, max_tokens=512, matrix_rate=0.012, other_rate=0.003, warmup_steps=30, decay_share=0.4)
-    edits = {"wide": (0.1, 0.2), "narrow": (0.35, 0.3), "structural": (0.4, 0.35), "releases": (0.08, 0.15)}
+    edits = {"wide": (0.11, 0.2), "narrow": (0.37, 0.3), "structural": (0.42, 0.34), "releases": (0.09, 0.15)}
     return Recipe("nano-kinds", settings, (Stage("edits", 1.0, data={"plain": 0.01} | edits),))
 
 
