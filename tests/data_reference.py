@@ -11,11 +11,43 @@ from random import Random
 from cromwell.contract import prompt
 from training.data import dedup, pipeline_documents, quality
 from training.data import quality_filters as limits
-from training.data.pipeline_documents import MIN_TOKENS, Encoder
+from training.data.pipeline_documents import MIN_TOKENS
+from training.data.pipeline_encoder import Encoder
 
 WORD = re.compile(rb"[A-Za-z0-9_\x80-\xff]+")
 _MASK = (1 << 64) - 1
 _NONE = 1 << 64  # of a bin without a hash
+
+
+def pieces(text: bytes, budget: int, encode: Encoder) -> list[bytes]:
+    """Consecutive pieces of a text of at most `budget` tokens: as many top-level blocks as fit, halves of what does not fit."""
+    if len(encode(text)) <= budget:
+        return [text]
+    lines, blocks = text.splitlines(keepends=True), (b"@", b"def ", b"class ", b"async def ", b"if __name__")
+    cuts, decorated = {0}, lines[0].startswith(b"@")
+    for number, line in enumerate(lines):
+        if number and line.startswith(blocks):
+            first = number
+            while first and lines[first - 1].startswith(b"#"):
+                first -= 1
+            if not decorated:
+                cuts.add(sum(map(len, lines[:first])))
+            decorated = line.startswith(b"@")
+    places, found = [*sorted(cuts), len(text)], []
+    while len(places) > 1:
+        fitting = [place for place in places[1:] if len(encode(text[places[0] : place])) <= budget] or places[1:2]
+        block = text[places[0] : fitting[-1]]
+        found += halves(block, len(encode(block)), budget, encode)
+        places = places[places.index(fitting[-1]) :]
+    return found
+
+
+def halves(text: bytes, tokens: float, budget: int, encode: Encoder) -> list[bytes]:
+    """Pieces of a block of about so many tokens, cut in halves until each fits."""
+    if tokens <= 1.1 * budget and len(encode(text)) <= budget:
+        return [text]
+    at = pipeline_documents.half(text)
+    return [piece for part in (text[:at], text[at:]) for piece in halves(part, tokens * len(part) / len(text), budget, encode)]
 
 
 def documents(file: pipeline_documents.File, max_tokens: int, fill_share: float, encode: Encoder) -> list[tuple[list[int], str]]:
@@ -26,7 +58,7 @@ def documents(file: pipeline_documents.File, max_tokens: int, fill_share: float,
     text = file.data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
     for part in pipeline_documents.parts_between(text, file.cuts):
         part = part.lstrip(b"\n")
-        for piece, _ in pipeline_documents.pieces(part, encode(part), max_tokens - 48, encode):
+        for piece in pieces(part, max_tokens - 48, encode):
             if len(encode(piece)) < MIN_TOKENS:
                 continue
             names = file.path.split("/")

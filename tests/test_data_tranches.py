@@ -12,6 +12,8 @@ from random import Random
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cromwell.contract import prompt
 from tests import data_reference
@@ -21,6 +23,7 @@ from training.data import (
     build,
     fetch,
     pipeline_documents,
+    pipeline_encoder,
     pipeline_files,
     pipeline_leaks,
     pipeline_tokens,
@@ -28,6 +31,7 @@ from training.data import (
     source,
     tranches,
 )
+from training.data.dedup_tokens import scan
 
 LIBRARY = Path(ast.__file__).parent
 NAMES = ("argparse.py", "textwrap.py", "configparser.py", "gettext.py", "bdb.py", "csv.py", "shlex.py")
@@ -57,7 +61,7 @@ def place(tmp_path_factory) -> Path:
     listed = []
     for path in sorted((root / "src/alpha").rglob("*.py")):
         data, name = path.read_bytes(), path.relative_to(root / "src/alpha").as_posix()
-        cuts, _ = pipeline_leaks.find(data, "alpha", name, pipeline_leaks.scan(data), known)
+        cuts, _ = pipeline_leaks.find(data, "alpha", name, scan(data), known)
         listed.append({"package": "alpha", "path": name, "bytes": len(data), **({"cuts": cuts} if cuts else {})})
     assert [row["path"] for row in listed if "cuts" in row] == ["sub/bdb.py"]
     pipeline_files.write_rows(root / "prepared/files.jsonl", listed)
@@ -109,14 +113,15 @@ def split_at(ids: list[int], marks: list[int]) -> list[list[int]]:
 
 
 def test_pieces_make_up_the_text_and_cut_at_definitions(place):
-    encode = pipeline_documents.encoder(place / "tokenizer.bin")
-    library = pipeline_documents.encoder(place / "tokenizer.bin", native=False)
+    encode = pipeline_encoder.encoder(place / "tokenizer.bin")
+    library = pipeline_encoder.encoder(place / "tokenizer.bin", native=False)
     text = (LIBRARY / "argparse.py").read_bytes()
     assert encode(text).tolist() == library(text).tolist()
-    found = list(pipeline_documents.pieces(text, encode(text), 400, encode))
-    assert b"".join(part for part, _ in found) == text and max(len(ids) for _, ids in found) <= 400
-    assert all(encode(part).tolist() == ids.tolist() for part, ids in found)
-    heads = [part[:6] for part, _ in found[1:]]
+    (found,) = pipeline_documents.pieces(pipeline_encoder.Encoded([text], encode), 400, encode)
+    parts = [text[piece.first : piece.last] for piece in found]
+    assert b"".join(parts) == text and max(piece.tokens for piece in found) <= 400
+    assert [len(encode(part)) for part in parts] == [piece.tokens for piece in found]
+    heads = [part[:6] for part in parts[1:]]
     assert sum(head.startswith((b"class ", b"def ", b"@", b"#")) for head in heads) > 4
     rng = Random(1)
     for _ in range(200):
@@ -125,9 +130,29 @@ def test_pieces_make_up_the_text_and_cut_at_definitions(place):
         accents[start:end].decode()
 
 
+BITS = ["\n", "\r\n", "  ", "\t", "x = 12", "def f():", "#", "a9", "'''", "é", "   \n", ") \n    ", " 7", "  return\n", "\n\n", "(\n "]
+
+
+@pytest.mark.parametrize("native", (True, False))
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(BITS), max_size=12).map("".join), min_size=1, max_size=3), st.randoms(use_true_random=False))
+def test_a_part_of_a_text_has_the_ids_of_its_bytes(place, native, texts, rng):
+    """Whatever stands around it; with the tokenizers library, whose pieces are the definition, and with libcromwell."""
+    encode = pipeline_encoder.encoder(place / "tokenizer.bin", native)
+    encoded, begin = pipeline_encoder.Encoded([text.encode() for text in texts], encode), 0
+    for end in encoded.last:
+        first, last = sorted(rng.randint(begin, end) for _ in range(2))
+        head, small = rng.choice((b"", b"a/b.py\n")), pipeline_encoder.Texts()
+        parts = encoded.part(first, last, small, head)
+        ids = small.encoded(encode)
+        found = [one for part in parts for one in (ids[part] if isinstance(part, int) else part).tolist()]
+        assert found == encode(head + encoded.text[first:last]).tolist()
+        begin = end
+
+
 def test_many_files_at_once_give_the_documents_of_each(place):
     """Against a reference that takes one file, and encodes one text, at a time; with both tokenizers, and with nothing to do."""
-    library = pipeline_documents.encoder(place / "tokenizer.bin", native=False)
+    library = pipeline_encoder.encoder(place / "tokenizer.bin", native=False)
     texts = [(LIBRARY / name).read_bytes() for name in NAMES]
     texts += [b"", b"x = 1\n", b"y" * 9000, b"\xef\xbb\xbf" + "\r\n".join("é" * 900).encode()]
     cuts = [[], [(5, 30), (1, 2)], [(1, 10**6)]]
@@ -135,7 +160,7 @@ def test_many_files_at_once_give_the_documents_of_each(place):
     def files() -> list[pipeline_documents.File]:
         return [pipeline_documents.File(text, f"sub/{i}.py", cuts[i % 3], Random(i)) for i, text in enumerate(texts)]
 
-    for encode in (pipeline_documents.encoder(place / "tokenizer.bin"), library):
+    for encode in (pipeline_encoder.encoder(place / "tokenizer.bin"), library):
         made = pipeline_documents.documents(files(), 300, 0.5, encode)
         expected = [found for file in files() for found in data_reference.documents(file, 300, 0.5, encode)]
         parts = np.split(made.ids, np.cumsum(made.sizes)[:-1])

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -153,8 +154,12 @@ class Tokenizer:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
-        self.library = library_tokenizer(vocabulary)
         self._bytes = vocabulary.token_bytes()
+
+    @functools.cached_property
+    def library(self) -> tokenizers.Tokenizer:
+        """The library's own tokenizer, made when it is first asked for."""
+        return library_tokenizer(self.vocabulary)
 
     @property
     def size(self) -> int:

@@ -7,12 +7,14 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from .fetch import DataError
 
 PIECE_FILES = 2000
+ROWS_AT_ONCE = 500  # of JSON lines
 
 
 def failed_write(path: Path, error: OSError) -> DataError:
@@ -68,17 +70,36 @@ def write_rows(path: Path, rows: Iterable[dict]) -> int:
     return count
 
 
-def read_rows(path: Path) -> Iterator[dict]:
-    """The objects of a file of JSON lines. Raises DataError, naming the line, when one is damaged."""
+def read_lines(path: Path) -> Iterator[tuple[str, dict]]:
+    """The lines of a file of JSON lines, each with its object. Raises DataError, naming the line, when one is damaged."""
     try:
         with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    yield json.loads(line)
-                except ValueError as error:
-                    raise DataError(f"{path}:{number}: not a JSON object ({error}): the file is damaged") from error
+            first = 1
+            while lines := list(islice(file, ROWS_AT_ONCE)):
+                yield from zip(lines, _objects(path, first, lines), strict=True)
+                first += len(lines)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file: a step before this one has not run, or its output was removed") from error
+
+
+def _objects(path: Path, first: int, lines: list[str]) -> list[dict]:
+    """The objects of some lines, read as one list, a third of the cost; one by one where that is not one object a line."""
+    with contextlib.suppress(ValueError):
+        found = json.loads(f"[{','.join(lines)}]")
+        if len(found) == len(lines):
+            return found
+    found = []
+    for number, line in enumerate(lines, first):
+        try:
+            found.append(json.loads(line))
+        except ValueError as error:
+            raise DataError(f"{path}:{number}: not a JSON object ({error}): the file is damaged") from error
+    return found
+
+
+def read_rows(path: Path) -> Iterator[dict]:
+    """The objects of read_lines."""
+    return (row for _, row in read_lines(path))
 
 
 def write_json(path: Path, value: object) -> None:

@@ -7,22 +7,23 @@ tell the few files that are worth a parse; at most lines the first HEAD words se
 from __future__ import annotations
 
 import zipfile
+from itertools import islice
 from pathlib import Path
 from typing import Iterable, NamedTuple
 
 import numpy as np
 
 from . import source
-from .dedup_tokens import Scan, odd, scan
+from .dedup_tokens import Scan, lay_out, odd, scan_texts
 from .fetch import DataError
 from .pipeline_files import whole_file
 
 HEAD, WIDEST = 4, 20  # words
+GROUP_BODIES = 1000  # that are looked at together
 NEAR_LINES = 6  # about a copied function that are not used either, as many as an edit shows around its region
 _TABLE_BITS = 20
 _SHIFT = np.uint64(64 - _TABLE_BITS)
 _PLACE = odd(4, WIDEST)
-_PLACES = _PLACE.tolist()
 
 
 class HeldOut(NamedTuple):
@@ -39,21 +40,27 @@ def _bits(sums: np.ndarray) -> np.ndarray:
     return (sums >> _SHIFT).view(np.int64)
 
 
-def _first(words: list[int], count: int) -> int:
-    """The hash of the first `count` of a body's words, or of all: what `possible` computes where the body stands."""
-    return sum(word * place for word, place in zip(words[:count], _PLACES, strict=False)) & 0xFFFFFFFFFFFFFFFF
+def _begin(text: Scan) -> tuple[np.ndarray, np.ndarray]:
+    """The hashes of the words that some texts begin with: of the first WIDEST, or of all, and of HEAD where there are more; uint64. What
+    `possible` computes where the texts stand. A text without a word has none."""
+    counts = np.diff(text.word_of)
+    total, heads = np.zeros(len(counts), np.uint64), np.zeros(0, np.uint64)
+    for at in range(WIDEST):
+        if at == HEAD:
+            heads = total[counts > HEAD]
+        longer = np.flatnonzero(counts > at)
+        total[longer] += text.words[text.word_of[longer] + at] * _PLACE[at]
+    return total[counts > 0], heads
 
 
 def gather(bodies: Iterable[tuple[bytes, bytes]]) -> HeldOut:
     """What (body hash, body text) pairs come to. A body without a word, a row of symbols, is not looked for."""
     keys, prints, heads = set(), set(), set()
-    for key, text in bodies:
-        keys.add(key)
-        words = scan(text).words[:WIDEST].tolist()
-        if words:
-            prints.add(_first(words, WIDEST))
-        if len(words) > HEAD:
-            heads.add(_first(words, HEAD))
+    bodies = iter(bodies)
+    while group := list(islice(bodies, GROUP_BODIES)):
+        keys.update(key for key, _ in group)
+        for known, new in zip((prints, heads), _begin(scan_texts(lay_out([text for _, text in group]))), strict=True):
+            known.update(new.tolist())
     return _held_out(frozenset(keys), *(np.array(sorted(part), np.uint64) for part in (prints, heads)))
 
 

@@ -23,7 +23,7 @@ from datatrove.pipeline.base import PipelineStep
 from . import dedup, dedup_groups, pipeline_leaks, pipeline_tokens, quality, quality_filters
 from .dedup_tokens import Scan, lay_out, scan, scan_texts
 from .fetch import DataError
-from .pipeline_files import piece_name, read_bytes, read_json, read_rows, whole_file, write_json, write_rows
+from .pipeline_files import piece_name, read_bytes, read_json, read_lines, read_rows, whole_file, write_json, write_rows
 
 GROUP_FILES, GROUP_BYTES = 256, 1 << 20  # of source text that is looked at together
 HEAP_BYTES = 31 << 20  # glibc keeps what is freed up to twice its largest freed block; else arrays are mapped anew, a tenth slower
@@ -309,13 +309,13 @@ class Lists(PipelineStep):
         with whole_file(self.out / "files.jsonl", "w") as kept, whole_file(self.out / "excluded.jsonl", "w") as excluded:
             for piece in range(self.pieces):
                 left_out = list(read_rows(self.work / "excluded" / f"{piece_name(piece)}.jsonl"))
-                for row in read_rows(self.work / "kept" / f"{piece_name(piece)}.jsonl"):
+                for line, row in read_lines(self.work / "kept" / f"{piece_name(piece)}.jsonl"):
                     if drop and drop["file"] == number:
                         facts = {name: drop[name] for name in ("reason", "of", "jaccard")}
                         left_out.append({"package": row["package"], "path": row["path"], "bytes": row["bytes"], **facts})
                         drop = next(drops, None)
                     else:
-                        kept.write(json.dumps(row) + "\n")
+                        kept.write(line)
                         files["used"] += 1
                         size["used"] += row["bytes"]
                     number += 1

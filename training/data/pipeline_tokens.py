@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from . import pipeline_documents, shards
+from . import pipeline_documents, pipeline_encoder, shards
 from .fetch import DataError
 from .pipeline_files import cut_pieces, piece_name, read_bytes, read_json, read_rows, write_json
 
@@ -41,7 +41,7 @@ def write_piece(settings: Settings, rank: int) -> None:
     folder = settings.work / "pieces" / piece_name(rank)
     if folder.exists():
         return
-    encode = pipeline_documents.encoder(settings.tokenizer)
+    encode = pipeline_encoder.encoder(settings.tokenizer)
     with shards.Writer(folder, pipeline_documents.KINDS) as writer:
         for files in _groups(settings, rank):
             made = pipeline_documents.documents(files, settings.max_tokens, settings.fill_share, encode)
@@ -131,7 +131,7 @@ def tokenise_command(arguments: argparse.Namespace) -> None:
     if not 128 <= arguments.max_tokens or not 0 <= arguments.fill_share <= 1 or arguments.workers < 1:
         raise DataError("--max-tokens is 128 at least, --fill-share between 0 and 1, --workers 1 at least")
     path = arguments.tokenizer / "tokenizer.bin" if arguments.tokenizer.is_dir() else arguments.tokenizer
-    pipeline_documents.encoder(path)  # a wrong one is named before anything is made
+    pipeline_encoder.encoder(path)  # a wrong one is named before anything is made
     work = arguments.out.with_name(arguments.out.name + ".work")
     settings = Settings(arguments.src.resolve(), work.resolve(), path.resolve(), arguments.max_tokens, arguments.fill_share, arguments.seed)
     index = tokenise(arguments.prepared, arguments.out, settings, arguments.workers)
