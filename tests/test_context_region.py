@@ -7,8 +7,10 @@ import pytest
 
 from cromwell.contract.errors import CommandError
 from cromwell.contract.text import read_text
+from cromwell.prepare import symbols
+from cromwell.prepare.find import find_regions
 from cromwell.prepare.region import Place, parse_place, settle
-from cromwell.prepare.symbols import definitions, matching
+from cromwell.prepare.symbols import definitions, matching, outline
 from cromwell.prepare.terms import instruction_terms
 
 SOURCE = b'''import json
@@ -141,6 +143,61 @@ def test_found_from_the_instruction(instruction, lines):
     found = settled("app.py", instruction)
     assert found.how == "instruction"
     assert lines[0] <= found.first_line <= found.last_line <= lines[1]
+
+
+METHODS = b"""import os
+from json import loads
+
+
+class Reader:
+    def __init__(self, path):
+        self.path = path
+
+    def read(self, size=-1, timeout: int = 3):
+        '''Bytes of the file.'''
+        with open(self.path) as stream:
+            print(size)
+            return stream.read(size)
+
+
+class Writer:
+    def __init__(self, path):
+        self.path = path
+
+    def write(self, data, timeout=3):
+        try:
+            return os.write(1, data)
+        except OSError:
+            return 0
+
+
+def names(items):
+    found = []
+    for i in range(len(items)):
+        found.append(items[i])
+    return found
+""" + b"".join(b"\n\ndef filler_%d(x):\n    return x + %d\n" % (n, n) for n in range(20))
+
+
+@pytest.mark.parametrize(("instruction", "name"), [
+    ("take the prints out", "Reader.read"), ("without try/except", "Writer.write"), ("the docstring can go", "Reader.read"),
+    ("use enumerate for the index loop", "names"), ("write the loop as a comprehension", "names"),
+    ("change the default of `size` to 1", "Reader.read"), ("the parameter `data` of write must be bytes", "Writer.write"),
+    ("`write` should return None", "Writer.write"),
+    ("replace `os.write(1, data)` with `sys.stdout.write(data)`", "Writer.write"), ("sort the imports", ""),
+    ("give filler_7 the parameter `y=1`", "filler_7"), ("the filler 13 function: subtract", "filler_13"),
+])
+def test_functions_found(instruction, name):
+    lines = METHODS.decode().splitlines(keepends=True)
+    assert find_regions(instruction, lines, definitions("a.py", METHODS))[0].name == name
+
+
+def test_the_outline_of_a_long_file_is_that_of_its_tree(monkeypatch):
+    monkeypatch.setattr(symbols, "PARSED_BYTES", 0)
+    nested = b"class A:\n    @one\n    @two(\n        3)\n    def f(\n        self,\n    ):\n        def g():\n            pass\n"
+    for source in (SOURCE, METHODS, nested + b"\n        return g\n\n    # about h\n    async def h(self): pass\n\nx = 1\n", b""):
+        expected = [d._replace(first_line=0) if d.name == "A.f" else d for d in definitions("a.py", source)]
+        assert [d._replace(first_line=0) if d.name == "A.f" else d for d in outline("a.py", source)] == expected
 
 
 def test_found_in_a_real_file():

@@ -100,12 +100,12 @@ def _named(place: Place, text: Text) -> Settled:
 def _found(place: Place, text: Text, instruction: str) -> Settled:
     """The lines that the instruction means. CommandError (exit 4) when it names nothing in a file too long to take whole."""
     from cromwell.prepare.find import SMALL_FILE_LINES, find_regions
-    from cromwell.prepare.symbols import definitions
+    from cromwell.prepare.symbols import outline
 
     whole = text.lines(1, text.line_count)
     # Not splitlines: form feeds and U+2028 are no line ends here.
     lines = re.findall(r"[^\n]*\n|[^\n]+", whole.decode("utf-8"))
-    regions = find_regions(instruction, lines, definitions(place.path, whole) or [])
+    regions = find_regions(instruction, lines, outline(place.path, whole))
     if regions:
         best = regions[0]
         left_out = f"{best.missed} more line{'s' if best.missed > 1 else ''} of {best.name or 'the file'} with the same names left out"

@@ -41,6 +41,13 @@ _BEFORE_RENAMED = re.compile(
 _AFTER_RENAMED = re.compile(r"\s*(?:(?:to|as|into)\b|->|=>|=|(?:of|in)\s+\S+\s+to\b)")
 
 
+_PLACE = re.compile(
+    r"(?:\b(?:in|of|inside|within|from|to|by|at|for|function|method|class|call|called|update|change|adapt|revise|rework|edit|let|make|give|"
+    r"have|correct|fix|as to)(?:\s+the)?(?:\s+(?:function|method|class))?:?\s+[`'\"]?|^\s*[`'\"]?)$", re.IGNORECASE)
+_SAID = re.compile(
+    r"(?:\(\))?[`'\"]?(?:'s\b|\s+(?:should|must|has to|needs?|forgets?|returns?|takes?|accepts?|misbehaves|works|is|does|gets?)\b|:|,?$)")
+
+
 class Term(NamedTuple):
     """A name, value or piece of code from an instruction."""
 
@@ -84,3 +91,13 @@ def instruction_terms(instruction: str) -> list[Term]:
         if text and weight:
             weights[text] = max(weight, weights.get(text, 0.0))
     return [Term(text, weight) for text, weight in weights.items()]
+
+
+def is_place(instruction: str, text: str) -> bool:
+    """Whether `text` stands where instructions say where: "in NAME", "of NAME", "NAME should"."""
+    at = instruction.find(text)
+    while at >= 0:
+        if _PLACE.search(instruction[max(0, at - 40):at]) or _SAID.match(instruction, at + len(text)):
+            return True
+        at = instruction.find(text, at + 1)
+    return False
