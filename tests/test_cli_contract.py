@@ -146,7 +146,7 @@ def test_full_disk_is_an_error():
     with open("/dev/full", "wb") as full:
         for what in ("print", "binary"):
             result = subprocess.run([sys.executable, "-c", DEMO, what], stdout=full, stderr=subprocess.PIPE, check=False)
-            assert result.returncode == 2 and b"No space left" in result.stderr and b"Traceback" not in result.stderr
+            assert result.returncode == 70 and b"No space left" in result.stderr and b"Traceback" not in result.stderr
             assert result.stderr.count(b"error:") == 1
 
 

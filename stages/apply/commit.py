@@ -24,9 +24,8 @@ from cromwell.apply.plan import Step
 from cromwell.apply.rollback import NEW_FILE, keep_owner, keep_xattrs, make_link, roll_back, set_folder
 from cromwell.apply.signals import stoppable, unstoppable
 from cromwell.apply.tree import File, Tree
-from cromwell.contract.errors import CommandError
+from cromwell.contract.errors import CommandError, exit_code_of
 
-_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _STAYS = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EBUSY, errno.EACCES, errno.EPERM)
 
 
@@ -341,5 +340,5 @@ def _folder(path: bytes) -> bytes:
 
 def _as_command_error(tree: Tree, error: OSError) -> CommandError:
     where = show(error.filename) if isinstance(error.filename, bytes) else error.filename or tree.name
-    code = 3 if error.errno in _FORBIDDEN else 70
+    code = 70 if exit_code_of(error) == 70 else 3
     return CommandError(f"{where}: {error.strerror or error}", "nothing was changed; remove the cause and run again", code)

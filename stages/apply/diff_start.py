@@ -28,8 +28,10 @@ def main() -> None:
     except BrokenPipeError:
         os._exit(141)
     except OSError as error:
+        from cromwell.contract.errors import exit_code_of
+
         os.write(2, f"error: cw-diff: {error.strerror}\n\nhint: check the path, its permissions and the space left\n".encode())
-        os._exit(2)
+        os._exit(exit_code_of(error))
     from cromwell.apply import cw_diff
 
     cw_diff.main()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cromwell.apply.unified import Version
-from cromwell.contract.errors import CommandError
+from cromwell.contract.errors import CommandError, exit_code_of
 
 IGNORED = b".git"
 
@@ -74,4 +74,4 @@ def _open_here(path: bytes, flags: int) -> int:
 
 
 def _unreadable(path: bytes, error: OSError) -> CommandError:
-    return CommandError(f"{os.fsdecode(path)}: {(error.strerror or str(error)).lower()}", "check who may read it")
+    return CommandError(f"{os.fsdecode(path)}: {(error.strerror or str(error)).lower()}", "check who may read it", exit_code_of(error))

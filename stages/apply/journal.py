@@ -18,9 +18,8 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from cromwell.apply.blob import blob_hash
-from cromwell.apply.errors import folder_exit_code
 from cromwell.apply.tree import Tree
-from cromwell.contract.errors import CommandError
+from cromwell.contract.errors import CommandError, exit_code_of
 
 FORMAT = 3
 DIGEST_BYTES = 32
@@ -97,7 +96,7 @@ class State:
                 _sync(parent)
         except OSError as error:
             hint = "the journal of cw-apply lies here; CROMWELL_STATE names another folder"
-            raise CommandError(f"{self.folder}: {error.strerror}", hint, folder_exit_code(error)) from None
+            raise CommandError(f"{self.folder}: {error.strerror}", hint, exit_code_of(error)) from None
 
     def is_pending(self) -> bool:
         """Whether a run did not come to its end."""

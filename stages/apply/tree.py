@@ -15,9 +15,9 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from cromwell.apply import kernel
-from cromwell.apply.errors import Refused, folder_exit_code
+from cromwell.apply.errors import Refused
 from cromwell.apply.paths import show
-from cromwell.contract.errors import CommandError
+from cromwell.contract.errors import CommandError, exit_code_of
 
 MAX_FILE_BYTES = 1 << 30
 LOCK_WAIT_S = 10.0
@@ -68,7 +68,7 @@ class Tree:
             self.fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             hint = "--root names the folder that the patch's paths start from"
-            raise CommandError(f"{root}: {error.strerror}", hint, folder_exit_code(error)) from None
+            raise CommandError(f"{root}: {error.strerror}", hint, exit_code_of(error)) from None
         self.in_one_step = kernel.has_openat2(self.fd)
 
     def close(self) -> None:
@@ -228,11 +228,14 @@ class Tree:
             return Refused(f"{show(path)}: {what}", hint if linked else "")
         if error.errno in (errno.ENXIO, errno.ENODEV):
             return Refused(f"{show(path)}: is not a regular file", "only regular files are patched")
-        return Refused(f"{show(path)}: {error.strerror}", "check the permissions")
+        if exit_code_of(error) == 70:
+            return _unreadable(path, error)
+        too_long = error.errno == errno.ENAMETOOLONG
+        return Refused(f"{show(path)}: {error.strerror}", "--exclude leaves it out" if too_long else "check the permissions")
 
 
 def _unreadable(path: bytes, error: OSError) -> CommandError:
-    return CommandError(f"{show(path)}: cannot be read: {error.strerror}", "nothing was changed", 70)
+    return CommandError(f"{show(path)}: cannot be read: {error.strerror}", "nothing was changed", 70 if exit_code_of(error) == 70 else 3)
 
 
 def _check_names(path: bytes, status: os.stat_result) -> None:

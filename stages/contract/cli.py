@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, NoReturn
 import click
 
 from cromwell.contract import words
-from cromwell.contract.errors import CommandError
+from cromwell.contract.errors import CommandError, exit_code_of
 from cromwell.contract.words import detail, message, one_line
 
 __all__ = ["CommandError", "command", "command_main", "detail", "message", "open_input", "output", "output_option", "run", "use_color"]
@@ -131,7 +131,8 @@ def run(app: click.Command, arguments: Sequence[str]) -> int:
     except OSError as error:
         _drop_stdout()
         where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else str(app.name)
-        return _fail(CommandError(f"{where}: {error.strerror or error}", "check the path, its permissions and the space left"))
+        hint = "check the path, its permissions and the space left"
+        return _fail(CommandError(f"{where}: {error.strerror or error}", hint, exit_code_of(error)))
     except MemoryError:
         return _fail(CommandError(f"{app.name}: out of memory", "use a smaller input or fewer candidates", EXIT_INTERNAL))
     except Exception as error:
@@ -212,8 +213,10 @@ def open_input(path: str) -> BinaryIO:
         raise CommandError(f"{path}: is a folder", "name a file in it") from None
     except PermissionError:
         raise CommandError(f"{path}: permission denied", "check who may read it") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise CommandError(f"{path}: {getattr(error, 'strerror', None) or error}", "check the name") from None
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}", "check the name", exit_code_of(error)) from None
+    except ValueError as error:  # a NUL in the name
+        raise CommandError(f"{path}: {error}", "check the name") from None
     return stream
 
 
@@ -236,7 +239,8 @@ def output(path: str | None, binary: bool) -> Iterator[BinaryIO]:
         temporary = f"{target}.{os.getpid()}.tmp"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise CommandError(f"{path or repr(path)}: {error.strerror}", "name a file in a folder you may write to") from None
+        hint = "name a file in a folder you may write to"
+        raise CommandError(f"{path or repr(path)}: {error.strerror}", hint, exit_code_of(error)) from None
     try:
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
