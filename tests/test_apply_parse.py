@@ -55,7 +55,7 @@ WORDS = [b"diff --git ", b"diff --git a/f b/f\n", b"diff --cc f\n", b"--- ", b"+
          b"rename from f\n", b'rename to "g"\n', b"rename from /dev/null\n", b"similarity index 9%\n", b"dissimilarity index 9%\n",
          b"index 1234..abcd\n", b"index 1234..abcd 100644\n", b"index 123..abcd\n",
          b"index %s..%s\n" % (b"a" * 64, b"b" * 65),
-         b"GIT binary patch\n", b"GIT binary patches\n", b"literal 3\n", b"delta 12345678901\n", b"KcmYdfNCE%%>hycU@\n", b'Ka"aaa\n',
+         b"GIT binary patch\n", b"GIT binary patches\n", b"literal 3\n", b"delta 12345678901\n", b"KcmYdfNCE%>hycU@\n", b'Ka"aaa\n',
          b"D|~~~~\n", b"Binary files a and b differ\n", b"Binary files differ\n", b"Files a and b differ\r\n", b"Files a and differ\n",
          b"Cannot display: file marked as a binary type.\n", b"***************\n", b"-- \n", b"--\n", b"---\n", b'"a/\\303\\251" ',
          b'"a\\q"', b'"\\4"', b'"a/x" "b/x"', b"a/x y b/x y", b" b", b"f ", b"\t1970-01-01 00:00\n", b"\tThu Jan 01 00:00:00 1970\n",
