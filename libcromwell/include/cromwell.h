@@ -399,6 +399,109 @@ enum {
 CW_API cw_status cw_patch_fit(cw_patch *patch, uint32_t file, uint32_t how, const uint8_t *text, size_t size, int32_t *fits,
                               const uint8_t **made, size_t *made_size);
 
+/* ---- Files of a tree ------------------------------------------------------------------------------------------- */
+
+typedef struct cw_walk cw_walk;
+
+enum { CW_FILE_REGULAR = 1, CW_FILE_LINK = 2, CW_FILE_SUBMODULE = 3 };
+
+typedef struct {
+  int64_t size, mtime_ns, ctime_ns;
+  uint64_t inode;
+  uint32_t kind, reserved; /* CW_FILE_*; reserved is 0 */
+} cw_file_stat;
+
+typedef struct {
+  const char *root;         /* the folder to walk */
+  const char *top;          /* the repository's work tree that holds it, or the root again: where paths in ignore files start */
+  const char *prefix;       /* the root's path from the top: "" or "a/b/" */
+  const char *git_index;    /* the repository's index file: what it tracks is no matter of git's ignore files; NULL: none */
+  const char *exclude_file; /* .git/info/exclude; NULL: none */
+  const char *global_file;  /* core.excludesFile; NULL: none */
+  uint32_t id_bytes;        /* of object ids in the index: 20, or 32 for SHA-256 */
+  uint32_t threads;         /* 1..16 */
+  int32_t hidden;           /* non-zero: names that begin with a dot, too; .git never */
+  int32_t in_repository;    /* non-zero: a repository below is one entry, not walked */
+} cw_walk_request;
+
+/* The files below a folder that no .gitignore, .ignore or .cromwellignore excludes, in order of their names' bytes (docs/context.md).
+ * CW_E_IO when the folder cannot be opened; folders below that cannot are counted. */
+CW_API cw_status cw_walk_open(const cw_walk_request *request, cw_walk **out, cw_fault *fault);
+/* The same result for given names, each ended by a zero byte, relative to `root`; those that are not there are counted as unreadable. */
+CW_API cw_status cw_walk_names(const char *root, const uint8_t *names, size_t size, cw_walk **out, cw_fault *fault);
+CW_API void cw_walk_close(cw_walk *walk);
+/* The number of files, their states, and their names, each ended by a zero byte; valid until the walk is closed. */
+CW_API size_t cw_walk_files(const cw_walk *walk, const cw_file_stat **stats, const uint8_t **names, size_t *names_size,
+                            uint32_t *unreadable);
+
+/* ---- Index of a tree ------------------------------------------------------------------------------------------- */
+
+typedef struct cw_survey cw_survey;
+typedef struct cw_postings cw_postings;
+typedef struct cw_merge cw_merge;
+
+enum { CW_DIGEST_BYTES = 16 };
+enum { CW_SURVEY_TEXT = 0, CW_SURVEY_BINARY = 1, CW_SURVEY_ENCODING = 2, CW_SURVEY_LARGE = 3, CW_SURVEY_UNREADABLE = 4, CW_SURVEY_CHANGING = 5 };
+/* Terms: words and their parts in lower case. Names: identifiers in code as written. Defined: last parts of names that are defined. */
+enum { CW_POSTINGS_TERMS = 0, CW_POSTINGS_NAMES = 1, CW_POSTINGS_DEFINED = 2, CW_POSTINGS_KINDS = 3 };
+
+typedef struct {
+  const char *root;
+  const uint8_t *names;          /* relative to the root, each ended by a zero byte */
+  size_t names_size;
+  uint32_t count;                /* of names */
+  uint32_t threads;              /* 1..16 */
+  const cw_tokenizer *tokenizer; /* NULL: tokens are not counted */
+  uint64_t max_bytes;            /* of a file in a known language; larger ones are not read */
+  uint64_t max_other_bytes;      /* of any other file */
+} cw_survey_request;
+
+typedef struct {
+  cw_file_stat stat; /* when it was read */
+  uint32_t state;    /* CW_SURVEY_*; of what is no text the rest is 0, but for the digest of what was read */
+  uint32_t language; /* of cw_language_name */
+  uint32_t tokens, lines;
+  uint32_t terms;    /* occurrences of terms: the length for BM25 */
+  uint32_t details;  /* bytes of cw_survey_details */
+  uint8_t digest[16];
+} cw_survey_file;
+
+/* Name of a language ("" for none known), or NULL from the first number on that has none. */
+CW_API const char *cw_language_name(uint32_t language);
+/* Reads files and finds what an index keeps of them. Links are not followed, and what is no regular file is unreadable. */
+CW_API cw_status cw_survey_open(const cw_survey_request *request, cw_survey **out, cw_fault *fault);
+CW_API void cw_survey_close(cw_survey *survey);
+CW_API size_t cw_survey_files(const cw_survey *survey, const cw_survey_file **files);
+/* Lines "kind first-line last-line-of-signature last-line dotted.name" of definitions, then "> what is written" of imports. */
+CW_API cw_status cw_survey_details(const cw_survey *survey, size_t number, const uint8_t **text, size_t *size);
+/* Postings of all files by their numbers. */
+CW_API cw_status cw_survey_postings(cw_survey *survey, uint32_t kind, cw_postings **out);
+CW_API void cw_postings_close(cw_postings *postings);
+/* Blocks: the hash of the first entry of each, where it ends, and the bytes of all. */
+CW_API size_t cw_postings_blocks(const cw_postings *postings, const uint64_t **firsts, const size_t **ends, const uint8_t **bytes);
+/* The files and counts of one hash in a block; files[doc] renames document doc, and leaves it out when it is negative. CW_E_CHECKSUM or
+ * CW_E_FORMAT for a damaged block. */
+CW_API cw_status cw_postings_find(const uint8_t *block, size_t size, uint64_t hash, const int32_t *files, size_t docs, int32_t *found,
+                                  uint32_t *counts, size_t capacity, size_t *count);
+/* Joins blocks of several postings, their documents renamed as above. */
+CW_API cw_status cw_merge_open(cw_merge **out);
+CW_API void cw_merge_close(cw_merge *merge);
+CW_API cw_status cw_merge_add(cw_merge *merge, const uint8_t *block, size_t size, const int32_t *files, size_t docs);
+CW_API cw_status cw_merge_postings(cw_merge *merge, cw_postings **out);
+/* Adds to scores[file] what a term gives: weight * count (k1 + 1) / (count + k1 (1 - b + b length / mean_length)). */
+CW_API cw_status cw_bm25_add(const int32_t *files, const uint32_t *counts, size_t count, const uint32_t *lengths, size_t file_count,
+                             double weight, double k1, double b, double mean_length, double *scores);
+/* Hash of a term or name in postings; the digest of a file's bytes (128 bits, not cryptographic). */
+CW_API uint64_t cw_name_hash(const uint8_t *name, size_t size);
+CW_API void cw_digest(const uint8_t *bytes, size_t size, uint8_t digest[16]);
+/* The terms of a text, each ended by a newline, as they are counted in files: room for 6 bytes a byte of text is always enough. */
+CW_API cw_status cw_text_terms(const uint8_t *text, size_t size, uint8_t *out, size_t capacity, size_t *written);
+/* Lines "count name" of every identifier in the code of a text, in order of their first places; `path` tells the language. Room for
+ * 4 bytes a byte of text and 64 more is always enough. */
+CW_API cw_status cw_survey_names(const uint8_t *text, size_t size, const char *path, uint8_t *out, size_t capacity, size_t *written);
+/* What tells the vocabulary of a tokenizer from all others. */
+CW_API uint64_t cw_tokenizer_fingerprint(const cw_tokenizer *tokenizer);
+
 /* cffi: end */
 
 #endif

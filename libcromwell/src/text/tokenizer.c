@@ -65,6 +65,7 @@ static cw_status read_section(struct cw_tokenizer *tokenizer, const uint8_t *byt
   }
   CW_TRY(check_names((const char *)bytes + HEADER, names_size, specials, fault));
   tokenizer->names = (const char *)bytes + HEADER;
+  tokenizer->fingerprint = u64_at(bytes + CHECKSUM);
   tokenizer->special_count = specials;
   tokenizer->first_merge = specials + 256;
   tokenizer->size = specials + 256 + merges;
@@ -102,6 +103,8 @@ void cw_tokenizer_close(cw_tokenizer *tokenizer) {
   cw_vocabulary_free(tokenizer);
   free(tokenizer);
 }
+
+uint64_t cw_tokenizer_fingerprint(const cw_tokenizer *tokenizer) { return tokenizer->fingerprint; }
 
 int32_t cw_tokenizer_size(const cw_tokenizer *tokenizer) { return (int32_t)tokenizer->size; }
 

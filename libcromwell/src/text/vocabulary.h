@@ -32,6 +32,7 @@ struct cw_tokenizer {
   uint32_t special_count;
   uint32_t first_merge; /* special_count + 256 */
   uint32_t size;        /* tokens */
+  uint64_t fingerprint; /* the section's checksum */
   const char *names;    /* special_count strings, one after another; in the section */
   void *memory[2];      /* of `parts` and `start`, and of the tables for encoding */
   uint32_t (*parts)[2]; /* [size] left and right part of a merge */

@@ -1,118 +1,55 @@
-"""What is read from an index: files, definitions, references, imports, and BM25 over the words of every file.
-
-This version makes everything anew in memory."""
+"""What is read from an index: files, definitions, references, imports, and BM25 over the words of every file."""
 
 from __future__ import annotations
 
-import collections
-import hashlib
+import bisect
 import math
 import os
-import re
-import subprocess
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+import sqlite3
+from array import array
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
-from cromwell.contract.settings import Settings
-from cromwell.prepare.symbols import definitions as tree_definitions
+from cromwell.prepare.index.catalog import DIGEST_BYTES, NONE, STAT_BYTES, Catalog
+from cromwell.prepare.index.kinds import ChangedError, DamagedError, Def, File, parse_details
+from cromwell.prepare.index.store import Store
 
 BM25_K1, BM25_B = 1.2, 0.75
-MAX_BYTES = 1 << 20
-LANGUAGES = {".py": "python", ".pyi": "python", ".js": "javascript", ".mjs": "javascript", ".cjs": "javascript", ".jsx": "javascript",
-             ".ts": "typescript", ".tsx": "typescript", ".c": "c", ".h": "c", ".cc": "cpp", ".cpp": "cpp", ".cxx": "cpp", ".hpp": "cpp",
-             ".hh": "cpp", ".go": "go", ".rs": "rust", ".java": "java"}
-_WORD = re.compile(rb"[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*")
-_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z\u0080-\U0010ffff]+|[0-9]+")
-_IMPORT = re.compile(r"^\s*(?:from\s+([.\w]+)\s+import\s+([\w ,*()]+)|import\s+([\w., ]+))", re.MULTILINE)
+"""The usual values (Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework")."""
 
-
-class ChangedError(KeyError):
-    """A file differs from what was indexed."""
-
-
-class File(NamedTuple):
-    """A file of the tree; `path` is relative to the root, "/"-separated, bytes that are not UTF-8 as surrogates."""
-
-    id: int
-    path: str
-    size: int
-    mtime_ns: int
-    tokens: int
-    lines: int
-    language: str
-    digest: bytes
-
-
-class Def(NamedTuple):
-    """A definition: lines from 1, inclusive, decorators included."""
-
-    name: str
-    kind: str
-    first_line: int
-    signature_last_line: int
-    last_line: int
-
-
-def split_word(word: str) -> list[str]:
-    """The terms of an identifier or word: itself and its parts, in lower case."""
-    parts = [part.lower() for part in _PART.findall(word)]
-    whole = word.lower()
-    return [whole] if parts == [whole] or not parts else [whole, *parts]
+T = TypeVar("T")
 
 
 class Index:
-    """A state of the tree."""
+    """One state of a tree. `left_out` counts the listed files that are not among `files`, by reason; `unreadable` counts folders."""
 
-    def __init__(self, root: str, names: Iterable[str]):
-        self.root, self.files, self._words, self._terms, self._defs, self._meta = root, [], [], [], [], {}
-        for path in sorted(names):
-            full = os.path.join(root, path)
-            try:
-                status = os.lstat(full)
-                if not os.path.isfile(full) or os.path.islink(full) or status.st_size > MAX_BYTES:
-                    continue
-                with open(full, "rb") as stream:
-                    data = stream.read()
-                data.decode("utf-8")
-            except (OSError, UnicodeDecodeError):
-                continue
-            if b"\0" in data[:8000]:
-                continue
-            language = LANGUAGES.get(os.path.splitext(path)[1].lower(), "")
-            self.files.append(File(len(self.files), path, status.st_size, status.st_mtime_ns, len(data) // 3, data.count(b"\n"), language,
-                                   hashlib.blake2b(data, digest_size=16).digest()))
-            words = collections.Counter(word.decode("utf-8", "surrogateescape") for word in _WORD.findall(data))
-            terms: collections.Counter[str] = collections.Counter()
-            for word, count in words.items():
-                for term in split_word(word):
-                    terms[term] += count
-            self._words.append(words)
-            self._terms.append(terms)
-            lf = data.replace(b"\r\n", b"\n")
-            self._defs.append([Def(d.name, "function" if d.is_function else "class", d.first_line, d.first_line, d.last_line)
-                               for d in tree_definitions(path, lf) or []] if language else [])
+    def __init__(self, root: str, store: Store, catalog: Catalog, unreadable: int, again: Callable[[], tuple[Store, Catalog]]):
+        self.root, self.unreadable = root, unreadable
+        self._again, self._kept_meta = again, dict[str, bytes]()
+        self._take(store, catalog)
+        self.state = catalog.identity()
+
+    def _take(self, store: Store, catalog: Catalog) -> None:
+        from cromwell.binding import index
+
+        self._store, self._catalog = store, catalog
+        names = catalog.names.split(b"\0")
+        languages = index.languages()
+        chosen = [number for number in range(catalog.count) if catalog.segment[number] != NONE]
+        stats = memoryview(catalog.stats).cast("q") if catalog.stats else memoryview(b"").cast("q")
+        step, digest = STAT_BYTES // 8, bytes(catalog.digest)
+        self.files = list(map(File._make, zip(
+            range(len(chosen)), [os.fsdecode(names[number]) for number in chosen],
+            [stats[number * step] for number in chosen], [stats[number * step + 1] for number in chosen],
+            [catalog.tokens[number] for number in chosen], [catalog.lines[number] for number in chosen],
+            [languages[catalog.language[number]] for number in chosen],
+            [digest[number * DIGEST_BYTES:(number + 1) * DIGEST_BYTES] for number in chosen], strict=True)))
         self.by_path = {file.path: file for file in self.files}
-        self.state = hashlib.blake2b(b"".join(os.fsencode(f.path) + f.digest for f in self.files), digest_size=16).hexdigest()
-        self._length = [sum(terms.values()) for terms in self._terms]
-        self._imports = {file.id: self._resolved(file) for file in self.files}
-
-    def _resolved(self, file: File) -> list[int]:
-        found = set()
-        if file.language == "python":
-            for match in _IMPORT.finditer(self.read(file).decode("utf-8", "replace")):
-                modules = [match[1], *(f"{match[1]}.{n.strip(' ()')}" for n in match[2].split(","))] if match[1] else match[3].split(",")
-                for module in modules:
-                    name = module.split(" as ")[0].split(" as")[0].strip()
-                    dots = len(name) - len(name.lstrip("."))
-                    base = os.path.dirname(file.path).split("/") if dots else []
-                    base = base[: len(base) - dots + 1] if dots else []
-                    stem = "/".join([*base, *[part for part in name.lstrip(".").split(".") if part]]).lstrip("/")
-                    for prefix in ("", "src/", "lib/"):
-                        for end in (".py", "/__init__.py"):
-                            target = self.by_path.get(prefix + stem + end)
-                            if target is not None and target.id != file.id:
-                                found.add(target.id)
-        return sorted(found)
+        self._chosen = chosen
+        self._segments: dict[int, tuple[array, list[array]]] | None = None
+        self._details: dict[int, tuple[list[Def], list[str]]] = {}
+        self._graph: tuple[array, array] | None = None
+        self._backward: dict[int, list[int]] | None = None
 
     def __enter__(self) -> Index:
         return self
@@ -121,82 +58,212 @@ class Index:
         self.close()
 
     def close(self) -> None:
-        """Frees what the index holds."""
+        """Ends reading; a second call does nothing."""
+        self._store.close()
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many listed files are not among `files`, by reason."""
+        reasons = {1: "binary", 2: "not UTF-8", 3: "too large", 4: "unreadable", 5: "changing", 6: "symbolic links", 7: "submodules"}
+        found: dict[str, int] = {}
+        for number, segment in enumerate(self._catalog.segment):
+            if segment == NONE:
+                reason = reasons.get(self._catalog.state[number], "unreadable")
+                found[reason] = found.get(reason, 0) + 1
+        return found
 
     def read(self, file: File) -> bytes:
         """The bytes of a file as they are on disk. ChangedError when they are not those that were indexed."""
+        from cromwell.binding import index
+
         try:
-            with open(os.path.join(self.root, file.path), "rb") as stream:
-                data = stream.read()
+            descriptor = os.open(os.path.join(self.root, file.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(descriptor, "rb") as stream:
+                data = stream.read(file.size + 1)
         except OSError:
             raise ChangedError(file.path) from None
-        if hashlib.blake2b(data, digest_size=16).digest() != file.digest:
+        if len(data) != file.size or index.digest(data) != file.digest:
             raise ChangedError(file.path)
         return data
 
+    # ---- What stands in files ----
+
     def definitions(self, file_ids: Iterable[int]) -> dict[int, list[Def]]:
         """The definitions of files, in order of their first lines."""
-        return {number: self._defs[number] for number in file_ids}
+        return self._guarded(lambda: {number: details[0] for number, details in self._details_of(list(file_ids))})
 
     def defining(self, names: Iterable[str]) -> dict[str, list[tuple[int, Def]]]:
         """Where names are defined, by the last part of the dotted name."""
-        wanted: dict[str, list[tuple[int, Def]]] = {name: [] for name in names}
-        for number, found in enumerate(self._defs):
-            for definition in found:
-                last = definition.name.rpartition(".")[2]
-                if last in wanted:
-                    wanted[last].append((number, definition))
-        return wanted
+        from cromwell.binding import index
+
+        def look() -> dict[str, list[tuple[int, Def]]]:
+            wanted = list(names)
+            holders = {name: self._postings(index.DEFINED, name)[0] for name in wanted}
+            details = dict(self._details_of(sorted({number for files in holders.values() for number in files})))
+            return {name: [(number, found) for number in holders[name] for found in details[number][0]
+                           if found.name.rpartition(".")[2] == name] for name in wanted}
+
+        return self._guarded(look)
+
+    def references(self, file_ids: Iterable[int]) -> dict[int, dict[str, int]]:
+        """How often each identifier stands in the code of files, by reading them again; nothing for one that has changed since."""
+        from cromwell.binding import index
+
+        found: dict[int, dict[str, int]] = {}
+        for number in file_ids:
+            try:
+                names = index.code_names(self.read(self.files[number]), os.fsencode(self.files[number].path))
+            except ChangedError:
+                names = {}
+            found[number] = {os.fsdecode(name): count for name, count in names.items()}
+        return found
+
+    def referring(self, names: Iterable[str]) -> dict[str, list[tuple[int, int]]]:
+        """The files in whose code identifiers stand, with how often."""
+        from cromwell.binding import index
+
+        return self._guarded(lambda: {name: list(zip(*self._postings(index.NAMES, name), strict=True)) for name in names})
+
+    # ---- Imports ----
 
     def imports(self, file_ids: Iterable[int]) -> dict[int, list[int]]:
         """The files of the tree that files import."""
-        return {number: self._imports[number] for number in file_ids}
+        ends, targets = self._guarded(self._import_graph)
+        return {number: list(targets[ends[number]:ends[number + 1]]) for number in file_ids}
 
     def importers(self, file_ids: Iterable[int]) -> dict[int, list[int]]:
         """The files of the tree that import files."""
-        return {number: [other for other, targets in self._imports.items() if number in targets] for number in file_ids}
+        ends, targets = self._guarded(self._import_graph)
+        if self._backward is None:
+            self._backward = {}
+            for number in range(len(self.files)):
+                for target in targets[ends[number]:ends[number + 1]]:
+                    self._backward.setdefault(target, []).append(number)
+        return {number: list(self._backward.get(number, ())) for number in file_ids}
 
-    def references(self, file_ids: Iterable[int]) -> dict[int, dict[str, int]]:
-        """How often each identifier stands in files."""
-        return {number: dict(self._words[number]) for number in file_ids}
-
-    def referring(self, names: Iterable[str]) -> dict[str, list[tuple[int, int]]]:
-        """The files that identifiers stand in, with how often."""
-        return {name: [(number, words[name]) for number, words in enumerate(self._words) if name in words] for name in names}
+    # ---- Words ----
 
     def document_frequency(self, terms: Iterable[str]) -> dict[str, int]:
         """In how many files each term (lower case) stands."""
-        return {term: sum(term in counts for counts in self._terms) for term in terms}
+        from cromwell.binding import index
+
+        return self._guarded(lambda: {term: len(self._postings(index.TERMS, term)[0]) for term in terms})
 
     def bm25(self, terms: Mapping[str, float]) -> dict[int, float]:
-        """Weighted BM25 of every file with a hit."""
-        scores: dict[int, float] = {}
-        mean = sum(self._length) / max(1, len(self._length))
-        for term, weight in terms.items():
-            hits = [(number, counts[term]) for number, counts in enumerate(self._terms) if term in counts]
-            idf = math.log(1 + (len(self.files) - len(hits) + 0.5) / (len(hits) + 0.5))
-            for number, count in hits:
-                norm = BM25_K1 * (1 - BM25_B + BM25_B * self._length[number] / mean)
-                scores[number] = scores.get(number, 0.0) + weight * idf * count * (BM25_K1 + 1) / (count + norm)
-        return scores
+        """Weighted BM25 of every file with a hit; terms are those of `text_terms`, or parts of identifiers, in lower case."""
+        from cromwell.binding import index
+
+        def score() -> dict[int, float]:
+            lengths = array("I", [self._catalog.terms[number] for number in self._chosen])
+            scores, total = array("d", bytes(8 * len(self.files))), len(self.files)
+            mean = max(1.0, sum(lengths) / max(1, total))
+            for term, weight in terms.items():
+                files, counts = self._postings(index.TERMS, term)
+                if files:
+                    idf = math.log(1 + (total - len(files) + 0.5) / (len(files) + 0.5))
+                    index.bm25_add(files, counts, lengths, weight * idf, BM25_K1, BM25_B, mean, scores)
+            return {number: value for number, value in enumerate(scores) if value}
+
+        return self._guarded(score)
+
+    # ---- Data of others ----
 
     def meta(self, key: str) -> bytes | None:
         """Data that was put under `key` for this state of the tree, or None."""
-        return self._meta.get(key)
+        if key in self._kept_meta:
+            return self._kept_meta[key]
+        found = self._guarded(lambda: self._store.derived("meta " + key))
+        return found[1] if found is not None and found[0] == self.state else None
 
     def put_meta(self, key: str, data: bytes) -> None:
-        """Keeps data that belongs to this state of the tree."""
-        self._meta[key] = data
+        """Keeps data that belongs to this state of the tree, in place of what `key` had; not kept where nothing can be written."""
+        self._kept_meta[key] = data
+        self._put_derived("meta " + key, data)
 
+    def _put_derived(self, key: str, data: bytes) -> None:
+        if not self._store.writable or self._store.path is None:
+            return
+        try:
+            other = Store.open(self._store.path)
+            if other is not None:
+                try:
+                    other.database.execute("PRAGMA busy_timeout=1000")
+                    with other.transaction("IMMEDIATE"):
+                        other.put_derived(key, self.state, data)
+                finally:
+                    other.close()
+        except (sqlite3.Error, OSError, DamagedError):
+            pass  # it is made again the next time
 
-def open_index(root: str, settings: Settings, *, names: Sequence[str] | None = None) -> Index:
-    """The index of a tree, or of the files `names` (relative to it) alone, as they are now."""
-    root = os.path.realpath(root)
-    if names is None:
-        listed = subprocess.run(["git", "ls-files", "-coz", "--exclude-standard"], cwd=root, capture_output=True)
-        if listed.returncode == 0:
-            names = [os.fsdecode(name) for name in listed.stdout.split(b"\0") if name]
-        else:
-            names = [os.path.relpath(os.path.join(folder, name), root) for folder, _, found in os.walk(root) for name in found]
-        names = [name for name in set(names) if not any(part.startswith(".") for part in name.split("/"))]
-    return Index(root, names)
+    # ---- Inside ----
+
+    def _guarded(self, look: Callable[[], T]) -> T:
+        """What `look` gives; when the database turns out to be damaged, after making it anew."""
+        from cromwell.binding import STATUS_CHECKSUM, STATUS_FORMAT, CromwellError
+
+        try:
+            return look()
+        except (sqlite3.DatabaseError, DamagedError, ValueError):
+            pass
+        except CromwellError as error:
+            if error.status not in (STATUS_CHECKSUM, STATUS_FORMAT):
+                raise
+        self._store.close()
+        store, catalog = self._again()
+        self._take(store, catalog)
+        if catalog.identity() != self.state:
+            from cromwell.contract.errors import CommandError
+
+            raise CommandError(f"{self.root}: changed while its index was made anew", "run it again")
+        return look()
+
+    def _details_of(self, file_ids: list[int]) -> list[tuple[int, tuple[list[Def], list[str]]]]:
+        missing = [number for number in file_ids if number not in self._details]
+        docs = {self._catalog.doc[self._chosen[number]]: number for number in missing}
+        if len(missing) * 4 > len(self.files):
+            for doc, text in self._store.details():
+                if doc in docs:
+                    self._details[docs[doc]] = parse_details(text)
+        for doc, number in docs.items():
+            if number not in self._details:
+                self._details[number] = parse_details(self._store.detail(doc))
+        return [(number, self._details[number]) for number in file_ids]
+
+    def _postings(self, kind: int, name: str) -> tuple[array, array]:
+        """Ids of the files that have a term or name, ascending, and how often."""
+        from cromwell.binding import index
+
+        if self._segments is None:
+            places = {number: (array("i", [-1]) * docs, firsts) for number, (docs, firsts) in self._store.segments().items()}
+            catalog = self._catalog
+            for number, listed in enumerate(self._chosen):
+                if catalog.segment[listed] not in places or catalog.local[listed] >= len(places[catalog.segment[listed]][0]):
+                    raise DamagedError("a segment is missing")
+                places[catalog.segment[listed]][0][catalog.local[listed]] = number
+            self._segments = places
+            self._finder = index.Finder(len(self.files))
+        wanted = index.name_hash(os.fsencode(name))
+        files, counts, parts = array("i"), array("I"), 0
+        for number, (renamed, firsts) in self._segments.items():
+            place = bisect.bisect_right(firsts[kind], wanted) - 1
+            if place >= 0:
+                found, often = self._finder.find(self._store.block(number, kind, place), wanted, renamed)
+                files += found
+                counts += often
+                parts += len(found) > 0
+        # Documents of a segment need not be in order of their names after files came and went.
+        pairs = sorted(zip(files, counts, strict=True))
+        return array("i", [file for file, _ in pairs]), array("I", [count for _, count in pairs])
+
+    def _import_graph(self) -> tuple[array, array]:
+        """For each file where its imports end among all, one more at the front, and the ids of all."""
+        from cromwell.prepare.index.imports import load_graph
+
+        if self._graph is None:
+            kept = self._store.derived("imports")
+            graph, data = load_graph(self.files, lambda numbers: {number: details[1] for number, details in self._details_of(numbers)},
+                                     self.read, kept[1] if kept is not None else None, kept is not None and kept[0] == self.state)
+            if data is not None:
+                self._put_derived("imports", data)
+            self._graph = graph
+        return self._graph
