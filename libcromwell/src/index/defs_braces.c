@@ -19,6 +19,7 @@ typedef struct {
   cw_lexer *l;
   scope scopes[SCOPES_MAX];
   uint32_t count;
+  size_t template_end; /* after the last template<...>, which is no part of what it stands before */
 } state;
 
 static uint8_t kind_at(const state *s, size_t token) { return token < s->l->count ? s->l->tokens[token].kind : 0; }
@@ -73,9 +74,10 @@ static uint32_t closing_line(const state *s, size_t open) { return line_of(s, s-
 /* First token of the declaration that `token` belongs to. */
 static size_t beginning(const state *s, size_t token) {
   size_t at = token, floor = token > HEADER_MAX ? token - HEADER_MAX : 0;
+  if (s->template_end <= token && s->template_end > floor) floor = s->template_end;
   while (at > floor) {
     uint8_t kind = kind_at(s, at - 1);
-    if (kind == ';' || kind == '{' || kind == '}' || kind == CW_TOKEN_DEFINE || kind == '#' || kind == ',') break;
+    if (kind == ';' || kind == '{' || kind == '}' || kind == CW_TOKEN_DEFINE || kind == '#') break;
     if (kind == ':' && at >= 2 && kind_at(s, at - 2) == CW_TOKEN_NAME) { /* public: */
       static const char *const labels[] = {"public", "private", "protected", "signals", "slots", NULL};
       if (is_one_of(s, at - 2, labels)) break;
@@ -214,7 +216,8 @@ static int32_t add_named(state *s, cw_def_kind kind, size_t first, size_t signat
 
 static size_t c_token(state *s, size_t i) {
   static const char *const statements[] = {"if", "for", "while", "switch", "return", "sizeof", "do", "else", "catch", "defined",
-                                           "alignas", "decltype", "__attribute__", "static_assert", "_Static_assert", "assert", NULL};
+                                           "alignas", "decltype", "__attribute__", "static_assert", "int", "char", "void", "long",
+                                           "short", "unsigned", "signed", "float", "double", "bool", "auto", "throw", "new", "delete", "_Static_assert", "assert", NULL};
   uint8_t kind = kind_at(s, i);
   size_t name;
   if (kind == '#') {
@@ -236,7 +239,8 @@ static size_t c_token(state *s, size_t i) {
   }
   if (is(s, i, "template") && kind_at(s, i + 1) == '<') {
     size_t end = after_angles(s, i + 1);
-    return end > i + 1 ? end : i + 1;
+    if (end > i + 1) s->template_end = end;
+    return end;
   }
   size_t brace = c_class(s, i, &name);
   if (brace != 0) {
@@ -357,7 +361,7 @@ static size_t java_token(state *s, size_t i) {
       return at + 1;
     }
   }
-  if (kind == '{' && in_class) { /* an initialiser, or a value in braces */
+  if (kind == '{' && in_class && s->scopes[s->count - 1].end != s->d->match[i]) { /* an initialiser, or a value in braces */
     enter(s, i, outer(s), 0);
     return i + 1;
   }

@@ -84,6 +84,7 @@ static size_t after_type(const state *s, size_t at) {
     } else if (kind == ';' || kind == ',' || kind == '=' || kind == ')' || kind == ']' || kind == '}') {
       return i;
     } else {
+      if (operand && kind == CW_TOKEN_NAME && line_of(s, i) > last_line_of(s, i - 1)) return i; /* a statement of its own */
       operand = kind != '|' && kind != '&' && kind != '.' && kind != '?' && kind != ':' && !is(s, i, "extends") && !is(s, i, "keyof") && !is(s, i, "is") &&
                 !is(s, i, "typeof") && !is(s, i, "readonly") && !is(s, i, "infer") && !is(s, i, "asserts") && !is(s, i, "new");
       i++;
@@ -102,13 +103,13 @@ static size_t after_parameters(const state *s, size_t at) {
 
 /* Whether a statement may begin at a token: the one before ends another, or is on an earlier line and ends a value. */
 static int begins_statement(const state *s, size_t i) {
-  static const char *const before[] = {"export", "default", "async", "declare", "abstract", "else", "do", NULL};
+  static const char *const before[] = {"export", "default", "declare", "abstract", "else", "do", NULL};
   if (i == 0 || is_one_of(s, i - 1, before)) return 1;
   uint8_t kind = kind_at(s, i - 1);
   if (kind == ';' || kind == '}' || kind == '{' || kind == ')') return 1;
   if (kind == ':') return 0;
   return line_of(s, i) > last_line_of(s, i - 1) &&
-         (kind == CW_TOKEN_NAME || kind == CW_TOKEN_STRING || kind == CW_TOKEN_NUMBER || kind == ']');
+         (kind == CW_TOKEN_NAME || kind == CW_TOKEN_STRING || kind == CW_TOKEN_NUMBER || kind == ']' || kind == '>');
 }
 
 /* First token of a declaration: before it stand export, default, async, decorators and so on. */
@@ -149,19 +150,22 @@ static size_t expression_end(const state *s, size_t at) {
   return last;
 }
 
-/* Whether a function is what stands at `at`; *body is where its body begins. */
-static int function_value(const state *s, size_t at, size_t *body) {
+/* Whether a function, and nothing after it, is what stands at `at`; *body is where its body begins, *last its last token. */
+static int function_value(const state *s, size_t at, size_t *body, size_t *last) {
   if (is(s, at, "async") && !arrow(s, at + 1)) at++;
   if (is(s, at, "function")) {
     at++;
     if (kind_at(s, at) == '*') return 0;
     if (kind_at(s, at) == CW_TOKEN_NAME) at++;
     *body = after_parameters(s, at);
-    return *body != 0 && kind_at(s, *body) == '{';
+    if (*body == 0 || kind_at(s, *body) != '{') return 0;
+  } else {
+    size_t end = kind_at(s, at) == CW_TOKEN_NAME ? at + 1 : after_parameters(s, at);
+    if (end == 0 || !arrow(s, end)) return 0;
+    *body = end + 2;
   }
-  size_t end = kind_at(s, at) == CW_TOKEN_NAME ? at + 1 : after_parameters(s, at);
-  *body = end + 2;
-  return end != 0 && arrow(s, end);
+  *last = expression_end(s, *body);
+  return kind_at(s, *body) != '{' || *last + 1 == after(s, *body);
 }
 
 static void import_string(state *s, size_t token) {
@@ -188,11 +192,10 @@ static size_t class_token(state *s, size_t i) {
 
 static size_t token(state *s, size_t i) {
   static const char *const classes[] = {"class", "interface", "enum", NULL};
-  static const char *const statements[] = {"if", "for", "while", "switch", "catch", "with", "function", "return", "super", "await", "typeof",
-                                           "import", "new", "delete", "void", "throw", "do", "else", "yield", "async", NULL};
+  static const char *const statements[] = {"if", "for", "while", "switch", "catch", "with", "function", "return", "await", "async", NULL};
   uint8_t kind = kind_at(s, i);
   if (is_one_of(s, i, classes)) return class_token(s, i);
-  if (is(s, i, "function") && begins_statement(s, i)) {
+  if (is(s, i, "function") && begins_statement(s, beginning(s, i, 0))) {
     size_t name = i + 1 + (kind_at(s, i + 1) == '*');
     if (kind_at(s, name) != CW_TOKEN_NAME) return i + 1;
     size_t body = after_parameters(s, name + 1);
@@ -204,11 +207,10 @@ static size_t token(state *s, size_t i) {
   if (is(s, i, "const") || is(s, i, "let") || is(s, i, "var")) {
     size_t name = i + 1;
     if (kind_at(s, name) != CW_TOKEN_NAME || (i > 0 && kind_at(s, i - 1) == '.')) return i + 1;
-    size_t at = kind_at(s, name + 1) == ':' ? after_type(s, name + 2) : name + 1, body;
+    size_t at = kind_at(s, name + 1) == ':' ? after_type(s, name + 2) : name + 1, body, last;
     if (kind_at(s, at) != '=' || arrow(s, at)) return i + 1;
     int exported = i > 0 && is(s, i - 1, "export");
-    if (function_value(s, at + 1, &body)) {
-      size_t last = expression_end(s, at + 1);
+    if (function_value(s, at + 1, &body, &last)) {
       int32_t made = cw_defs_add(s->d, CW_DEF_FUNCTION, line_of(s, name), line_of(s, body < s->l->count ? body : at), last_line_of(s, last), name, outer(s));
       enter(s, last + 1, made);
     } else if (s->count == 0 && (exported || is(s, i, "const"))) {
@@ -239,7 +241,7 @@ static size_t token(state *s, size_t i) {
     size_t name = kind == ']' && s->d->match[i] < i ? s->d->match[i] : i;
     size_t first = beginning(s, name - (name > 0 && kind_at(s, name - 1) == '#'), 0);
     uint8_t before = first > 0 ? kind_at(s, first - 1) : 0;
-    if (before == '.' || before == '=' || before == ':' || before == '(' || (first > 0 && (is(s, first - 1, "function") || is(s, first - 1, "new")))) return i + 1;
+    if (before != 0 && before != '{' && before != '}' && before != ',' && before != ';' && !begins_statement(s, first)) return i + 1;
     size_t body = after_parameters(s, open);
     if (body == 0 || kind_at(s, body) != '{') return i + 1;
     if (before == ')' && s->l->tokens[body].line != line_of(s, name)) return i + 1;

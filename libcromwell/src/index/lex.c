@@ -116,6 +116,12 @@ static size_t word_end(const cursor *c, size_t at) {
   return at;
 }
 
+/* The same where "$" is a letter. */
+static size_t script_name_end(const cursor *c, size_t at) {
+  while (at < c->l->size && (cw_byte_class[c->l->text[at]] != 0 || c->l->text[at] == '$')) at++;
+  return at;
+}
+
 /* Counts the words of text[at..end), which is no code, and its lines. */
 static void words_of_text(cursor *c, size_t at, size_t end) {
   while (at < end) {
@@ -436,8 +442,13 @@ static void code(cursor *c, uint32_t depth, int until_brace) {
       push(c, c->at, end, c->line, CW_TOKEN_NUMBER);
       c->at = end;
     } else if (kind != 0) {
-      size_t word = c->at, end = word_end(c, word);
+      size_t word = c->at, end = c->rules & TEMPLATE ? script_name_end(c, word) : word_end(c, word);
       if (end - word <= 3 && prefixed(c, word, end)) continue;
+      add_word(c, word, end, 1);
+      push(c, word, end, c->line, CW_TOKEN_NAME);
+      c->at = end;
+    } else if (byte == '$' && c->rules & TEMPLATE) {
+      size_t word = c->at, end = script_name_end(c, word);
       add_word(c, word, end, 1);
       push(c, word, end, c->line, CW_TOKEN_NAME);
       c->at = end;
