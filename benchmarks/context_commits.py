@@ -49,14 +49,17 @@ def git_folder(path: Path) -> Path:
     return path / ".git" if (path / ".git").exists() else path
 
 
+def clone_name(path: Path) -> str:
+    """The name of a clone's folder: OWNER+NAME or NAME of OWNER+NAME/repo, NAME.git, NAME/.git."""
+    return next(part for part in reversed(path.resolve().parts) if part not in (".git", "repo")).removesuffix(".git")
+
+
 class Repository:
     """A clone's commits, newest first, and who descends from whom."""
 
     def __init__(self, path: Path, depth: int):
         """Reads the newest `depth` commits without merges."""
         self.folder = git_folder(path)
-        parts = path.resolve().parts
-        self.name = next(part for part in reversed(parts) if part not in (".git", "repo")).replace("+", "/")
         paths: list[str] = []
         while True:
             command = ["git", f"--git-dir={self.folder}", *history.log_arguments(depth, "", paths)]
@@ -139,14 +142,13 @@ class Blobs:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def read(self, blob: str) -> bytes:
-        """The bytes of a blob."""
+        """The bytes of a blob; a NUL byte, as of a binary file, for one that the clone lacks."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None and stdout is not None
         stdin.write(blob.encode() + b"\n")
         stdin.flush()
-        size = int(stdout.readline().split()[2])
-        data = stdout.read(size + 1)
-        return data[:-1]
+        head = stdout.readline().split()
+        return stdout.read(int(head[2]) + 1)[:-1] if head[-1] != b"missing" else b"\0"
 
     def close(self) -> None:
         """Ends the process."""

@@ -188,7 +188,7 @@ class MemoryIndex:
     def document_frequency(self, terms: Iterable[str]) -> dict[str, int]:
         return {term: len(self._word_files.get(term, ())) for term in terms}
 
-    def meta(self, key: str) -> bytes | None:
+    def meta(self, key: str, any_state: bool = False) -> bytes | None:
         return self._meta.get(key)
 
     def put_meta(self, key: str, value: bytes) -> None:

@@ -168,12 +168,12 @@ class Index:
 
     # ---- Data of others ----
 
-    def meta(self, key: str) -> bytes | None:
-        """Data that was put under `key` for this state of the tree, or None."""
+    def meta(self, key: str, any_state: bool = False) -> bytes | None:
+        """Data that was put under `key` for this state of the tree, or None; with `any_state` also what was put for an earlier one."""
         if key in self._kept_meta:
             return self._kept_meta[key]
         found = self._guarded(lambda: self._store.derived("meta " + key))
-        return found[1] if found is not None and found[0] == self.state else None
+        return found[1] if found is not None and (any_state or found[0] == self.state) else None
 
     def put_meta(self, key: str, data: bytes) -> None:
         """Keeps data that belongs to this state of the tree, in place of what `key` had; not kept where nothing can be written."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from cromwell.contract.errors import CommandError
@@ -20,16 +20,16 @@ from cromwell.prepare.rank import Ranking, Scored, Target, kinds, rank, read_que
 from cromwell.prepare.rank.history import History, open_history
 from cromwell.prepare.rank.protocol import Index
 
-CANDIDATE_FILES = 30
-"""Best files that are read and cut."""
+CANDIDATE_FILES, BRIEF_FILES = 20, 56
+"""Best files of which every chunk may be shown; those up to which a few chunks may."""
 MOST_BYTES = 2 << 20
 """Bytes of candidates that are read at most: a query takes some tens of milliseconds."""
 CROSSED = ("first", "second", "last", "depth", "words", "words_best", "hot_newest", "file", "title_target")
 """Features whose worth depends on the kind of the file: the top of a changelog, the end of a test file."""
 FILE_WORTH = 0.5
 """What a file's first lines are worth beside the chunk itself, in changed chunks: to know that a file matters is half the answer."""
-BYTES_A_TOKEN = 3.0
-"""Roughly; what is taken is counted exactly."""
+BYTES_A_TOKEN, WRAPPER_TOKENS = 3.0, 8.0
+"""Of code, and of <FILE>, a file's name and </FILE>, roughly; what is taken is counted exactly."""
 MOST_MISSES = 30
 """Chunks in a row that do not fit before the budget counts as filled."""
 
@@ -71,8 +71,8 @@ def split_lines(data: bytes) -> list[bytes]:
 def candidates(index: Index, target: Target, instruction: str, ranking: Ranking) -> Iterator[Candidate]:
     """The chunks of the best files, and what speaks for each."""
     reader = Reader(ranking.evidence, read_query(instruction), ranking.history)
-    best = [index.by_path[scored.path] for scored in ranking.scores[:CANDIDATE_FILES]]
-    totals = {scored.path: scored.total for scored in ranking.scores[:CANDIDATE_FILES]}
+    best = [index.by_path[scored.path] for scored in ranking.scores[:BRIEF_FILES]]
+    totals = {scored.path: scored.total for scored in ranking.scores[:BRIEF_FILES]}
     definitions = index.definitions([file.id for file in best])
     room = MOST_BYTES
     for number, file in enumerate(best):
@@ -84,14 +84,26 @@ def candidates(index: Index, target: Target, instruction: str, ranking: Ranking)
         except KeyError:  # changed or gone since it was indexed
             continue
         found = cut(lines, definitions.get(file.id, ()))
+        if number >= CANDIDATE_FILES:
+            found = reader.likeliest(file.path, found)
         rows = reader.describe(file.path, lines, found, ranking.evidence.places.get(file.id, ()))
-        kind = kinds.name_of(file.path).kind
+        total = totals[file.path]
         for chunk, row in zip(found, rows, strict=True):
-            row["file"] = totals[file.path]
-            for feature in CROSSED:
-                if feature in row:
-                    row[f"{feature}.{kind}"] = row[feature]
+            row["file"] = total
             yield Candidate(file.path, chunk, row, lines)
+
+
+def crossed(features: Mapping[str, float], kind: str) -> dict[str, float]:
+    """A chunk's features with those whose worth depends on the kind of its file: `last.test` beside `last`, and `is_test`."""
+    return {**features, **{f"{feature}.{kind}": features[feature] for feature in CROSSED if feature in features}, "is_" + kind: 1.0}
+
+
+def folded(fitted: Mapping[str, float], kind: str) -> tuple[float, dict[str, float]]:
+    """The base and the weights of chunks in files of one kind: weights of `crossed` as weights of the plain features."""
+    found = {feature: weight for feature, weight in fitted.items() if "." not in feature}
+    for feature in CROSSED:
+        found[feature] = found.get(feature, 0.0) + fitted.get(f"{feature}.{kind}", 0.0)
+    return fitted["base"] + fitted.get("is_" + kind, 0.0), found
 
 
 class _Excerpts:
@@ -99,25 +111,28 @@ class _Excerpts:
 
     def __init__(self, count_tokens: Callable[[bytes], int]):
         self._count = count_tokens
-        self.lines: dict[str, list[bytes]] = {}
         self.spans: dict[str, list[tuple[int, int, int]]] = {}  # path -> (first line, last line, tokens), ascending, apart
         self.tokens = 0
 
-    def size(self, path: str, first: int, last: int) -> int:
-        """Tokens of an excerpt, wrapper included."""
-        text = b"".join(self.lines[path][first - 1:last])
-        return 2 + self._count(prompt_path(path) + b"\n" + text)
+    def touches(self, path: str, first: int, last: int) -> bool:
+        """Whether lines lie beside lines of `path` that were taken."""
+        return any(span[0] <= last + 1 and span[1] >= first - 1 for span in self.spans.get(path, ()))
 
-    def joined(self, path: str, first: int, last: int) -> tuple[list[tuple[int, int, int]], int]:
-        """The spans of `path` with lines `first..last` among them, and the tokens that adds."""
+    def take(self, candidate: Candidate, budget_tokens: int) -> bool:
+        """Takes a chunk, joined with what touches it, unless that exceeds the budget."""
+        path, first, last = candidate.path, candidate.chunk.first_line, candidate.chunk.last_line
         kept, old = [], 0
         for span in self.spans.get(path, ()):
             if span[0] <= last + 1 and span[1] >= first - 1:
                 first, last, old = min(first, span[0]), max(last, span[1]), old + span[2]
             else:
                 kept.append(span)
-        tokens = self.size(path, first, last)
-        return sorted([*kept, (first, last, tokens)]), tokens - old
+        tokens = 2 + self._count(prompt_path(path) + b"\n" + b"".join(candidate.lines[first - 1:last]))
+        if self.tokens - old + tokens > budget_tokens:
+            return False
+        self.spans[path] = sorted([*kept, (first, last, tokens)])
+        self.tokens += tokens - old
+        return True
 
 
 def select(index: Index, target: Target, instruction: str, budget_tokens: int, count_tokens: Callable[[bytes], int]) -> Selection:
@@ -126,56 +141,69 @@ def select(index: Index, target: Target, instruction: str, budget_tokens: int, c
     `count_tokens` counts the tokens of ordinary text. The target's own lines are no part of it: its window comes after the excerpts."""
     if budget_tokens < 1:
         raise CommandError(f"a budget of {budget_tokens} tokens for other files", "leave room for at least one, or choose none")
-    return pack(index, target, instruction, budget_tokens, count_tokens, open_history(index))
+    return fill(weigh(index, target, instruction, open_history(index)), budget_tokens, count_tokens)
 
 
-def pack(index: Index, target: Target, instruction: str, budget_tokens: int, count_tokens: Callable[[bytes], int],
-         history: History | None) -> Selection:
-    """`select` with a history at hand."""
+class Weighed(NamedTuple):
+    """The chunks that may be shown, and what each is worth."""
+
+    candidates: list[Candidate]
+    worths: list[float]
+    """How likely each chunk changes with the edit."""
+    of_file: dict[str, float]
+    """How likely each candidate's file does."""
+    scores: list[Scored]
+
+
+def weigh(index: Index, target: Target, instruction: str, history: History | None) -> Weighed:
+    """Scores the files, and the chunks of the best ones. `history` None: what rests on the past is absent."""
     ranking = rank(index, target, instruction, history)
     fitted = weights("chunks" if history is not None else "chunks_without_history")
-    base = fitted["base"]
-    found = list(candidates(index, target, instruction, ranking))
+    of_kind: dict[str, tuple[float, dict[str, float]]] = {}
+    found, worths, of_file = [], [], {}
+    for candidate in candidates(index, target, instruction, ranking):
+        path, features = candidate.path, candidate.features
+        if path not in of_file:
+            of_file[path] = 1.0 / (1.0 + math.exp(-features["file"]))
+            kind = kinds.name_of(path).kind
+            if kind not in of_kind:
+                of_kind[kind] = folded(fitted, kind)
+            total, known = of_kind[kind]
+        found.append(candidate)
+        worth = total
+        for feature, value in features.items():
+            if feature in known:
+                worth += known[feature] * value
+        worths.append(1.0 / (1.0 + math.exp(-worth)))
+    return Weighed(found, worths, of_file, ranking.scores)
+
+
+def fill(weighed: Weighed, budget_tokens: int, count_tokens: Callable[[bytes], int]) -> Selection:
+    """Takes the chunk worth most a token, again and again, until none fits. What a chunk is worth is found out when it is next, since it
+    changes with what was taken: the first of its file makes it worth less. Tokens are estimated for the order, and counted for the sum."""
+    found, worths, of_file = weighed.candidates, weighed.worths, weighed.of_file
     chosen = _Excerpts(count_tokens)
-    worths: list[float] = []
-    of_file: dict[str, float] = {}
-    for candidate in found:
-        total = base
-        for feature, value in candidate.features.items():
-            weight = fitted.get(feature)
-            if weight:
-                total += weight * value
-        worths.append(1.0 / (1.0 + math.exp(-total)))
-        chosen.lines[candidate.path] = candidate.lines
-        of_file[candidate.path] = 1.0 / (1.0 + math.exp(-candidate.features["file"]))
-    _fill(chosen, found, worths, of_file, budget_tokens)
-    excerpts = [Excerpt(path, first, last) for path in sorted(chosen.spans) for first, last, _ in chosen.spans[path]]
-    return Selection(excerpts, chosen.tokens, ranking.scores)
 
+    def rate(number: int) -> float:
+        candidate = found[number]
+        chunk = candidate.chunk
+        worth = worths[number]
+        if candidate.path not in chosen.spans:
+            worth += FILE_WORTH * of_file[candidate.path]
+        overhead = 0.0 if chosen.touches(candidate.path, chunk.first_line, chunk.last_line) else WRAPPER_TOKENS
+        return -worth / (overhead + sizes[number])
 
-def _fill(chosen: _Excerpts, found: list[Candidate], worths: list[float], of_file: dict[str, float], budget_tokens: int) -> None:
-    """Takes the chunk worth most a token, again and again, until none fits. What a chunk costs and is worth is found out when it is next,
-    since both change with what was taken: its neighbour makes it cheaper, the first of its file makes it worth less."""
-    def worth(number: int) -> float:
-        path = found[number].path
-        return worths[number] + (0.0 if path in chosen.spans else FILE_WORTH * of_file[path])
-
-    heap = []
-    for number, candidate in enumerate(found):
-        size = sum(map(len, chosen.lines[candidate.path][candidate.chunk.first_line - 1:candidate.chunk.last_line]))
-        heap.append((-worth(number) / (4 + size / BYTES_A_TOKEN), number))
+    sizes = [1 + sum(map(len, lines[chunk.first_line - 1:chunk.last_line])) / BYTES_A_TOKEN for _, chunk, _, lines in found]
+    heap = [(rate(number), number) for number in range(len(found))]
     heapq.heapify(heap)
     misses = 0
     while heap and misses < MOST_MISSES:
-        rate, number = heapq.heappop(heap)
-        path, chunk = found[number].path, found[number].chunk
-        spans, added = chosen.joined(path, chunk.first_line, chunk.last_line)
-        if chosen.tokens + added > budget_tokens:
-            misses += 1
+        estimate, number = heapq.heappop(heap)
+        now = rate(number)
+        if heap and now > estimate and now > heap[0][0]:
+            heapq.heappush(heap, (now, number))
             continue
-        exact = -worth(number) / max(1, added)
-        if heap and exact > 0.9 * heap[0][0] and exact > rate * 0.98:
-            heapq.heappush(heap, (exact, number))
-            continue
-        chosen.spans[path] = spans
-        chosen.tokens += added
+        candidate = found[number]
+        misses = 0 if chosen.take(candidate, budget_tokens) else misses + 1
+    excerpts = [Excerpt(path, first, last) for path in sorted(chosen.spans) for first, last, _ in chosen.spans[path]]
+    return Selection(excerpts, chosen.tokens, weighed.scores)

@@ -5,11 +5,13 @@ absent, that is 0 for every file."""
 
 from __future__ import annotations
 
+import bisect
 import math
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from cromwell.prepare.rank import kinds
+from cromwell.prepare.rank import kinds, prior
 from cromwell.prepare.rank.history import MOST_FILES, History
 from cromwell.prepare.rank.protocol import Index, Target
 from cromwell.prepare.rank.query import Query, variants
@@ -73,6 +75,8 @@ def gather(index: Index, target: Target, query: Query, history: History | None) 
     if own is not None:
         _relations(index, own, query, board, evidence, count)
     _paths(index, target, query, board, evidence)
+    for file_id, value in prior.central(index).items():
+        board.put(file_id, "central", value)
     if history is not None:
         _past(index, target, query, history, board, evidence)
     if own is not None:
@@ -261,13 +265,15 @@ def _subjects(history: History, query: Query) -> dict[int, float]:
         return {}
     found: dict[int, set[str]] = {}
     frequency: dict[str, int] = {}
-    for place, subject in enumerate(history.subjects):
-        for word in set(kinds.words(subject)) & query.words.keys():
+    for word in query.words:
+        # The start of a word is enough: closes, closed and closing for close.
+        pattern = re.compile(r"(?<![a-z])" + re.escape(word))
+        for place in {bisect.bisect_right(history.starts, match.start()) - 1 for match in pattern.finditer(history.said)}:
             found.setdefault(place, set()).add(word)
             frequency[word] = frequency.get(word, 0) + 1
     count = len(history.subjects)
     worth = {word: query.words[word] * rarity(frequency.get(word, 1), count) for word in query.words}
     whole = sum(worth.values()) or 1.0
-    return {place: share for place, words in found.items() if (share := sum(worth[word] for word in words) / whole) > 0.15}
+    return {place: share for place, words in found.items() if (share := sum(worth[word] for word in sorted(words)) / whole) > 0.15}
 
 

@@ -20,7 +20,7 @@ COMMITS = 2000
 """Newest commits without merges that are read."""
 MOST_FILES = 30
 """A commit of more files says nothing of what belongs together: a move, a licence year, a formatter."""
-FILE_COMMITS = 24
+FILE_COMMITS = 12
 """Newest commits of a file whose lines are kept: older lines have mostly been rewritten since."""
 META_COMMITS, META_HUNKS = "rank.history", "rank.history.hunks"
 _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
@@ -116,6 +116,12 @@ class History:
         self.paths, self.subjects, self.commits, self.hunks = paths, subjects, commits, hunks
         self.number_of = {path: number for number, path in enumerate(paths)}
         self._starts: dict[int, tuple[int, int]] | None = None
+        self.said = "\n".join(subjects).lower()
+        """The subjects in lower case, one a line."""
+        self.starts = [0]
+        """Where each begins."""
+        for subject in subjects:
+            self.starts.append(self.starts[-1] + len(subject.lower()) + 1)
 
     @classmethod
     def build(cls, records: Iterable[Record], older: History | None = None) -> History:
@@ -262,27 +268,32 @@ def _descends(root: str, commit: str) -> bool:
         return False
 
 
+def _kept(index: Index) -> tuple[str, History | None]:
+    """The history that the index keeps, and the commit it was read at; a damaged one is none."""
+    try:
+        fields = json.loads(index.meta(META_COMMITS, any_state=True) or b"null")
+        if fields is None:
+            return "", None
+        hunks = array("i")
+        hunks.frombytes(index.meta(META_HUNKS, any_state=True) or b"")
+        return fields["head"], History(fields["paths"], fields["subjects"], fields["commits"], hunks)
+    except (ValueError, KeyError, TypeError):
+        return "", None
+
+
 def open_history(index: Index) -> History | None:
     """The history of the index's root, from the index where HEAD is the one it was read at; None when there is none."""
     head = read_head(index.root)
     if not head:
         return None
-    kept, older = index.meta(META_COMMITS), None
-    if kept is not None:
-        fields = json.loads(kept)
-        hunks = array("i")
-        hunks.frombytes(index.meta(META_HUNKS) or b"")
-        older = History(fields["paths"], fields["subjects"], fields["commits"], hunks)
-        if fields["head"] == head:
-            return older if older.commits else None
-        if not _descends(index.root, fields["head"]):
-            older = None
-        else:
-            records = read_log(index.root, COMMITS, fields["head"])
-    if older is None:
-        records = read_log(index.root)
-    history = History.build(records or [], older)
-    fields = {"head": head, "paths": history.paths, "subjects": history.subjects, "commits": history.commits}
-    index.put_meta(META_HUNKS, history.hunks.tobytes())
-    index.put_meta(META_COMMITS, json.dumps(fields, separators=(",", ":")).encode("ascii"))
-    return history if history.commits else None
+    at, history = _kept(index)
+    if at != head:
+        older = history if at and _descends(index.root, at) else None
+        records = read_log(index.root, COMMITS, at if older is not None else "")
+        if records is None:
+            return None
+        history = History.build(records, older)
+        fields = {"head": head, "paths": history.paths, "subjects": history.subjects, "commits": history.commits}
+        index.put_meta(META_HUNKS, history.hunks.tobytes())
+        index.put_meta(META_COMMITS, json.dumps(fields, separators=(",", ":")).encode("ascii"))
+    return history if history is not None and history.commits else None
