@@ -142,11 +142,11 @@ def test_a_part_of_a_text_has_the_ids_of_its_bytes(place, native, texts, rng):
     encoded, begin = pipeline_encoder.Encoded([text.encode() for text in texts], encode), 0
     for end in encoded.last:
         first, last = sorted(rng.randint(begin, end) for _ in range(2))
-        head, small = rng.choice((b"", b"a/b.py\n")), pipeline_encoder.Texts()
-        parts = encoded.part(first, last, small, head)
-        ids = small.encoded(encode)
-        found = [one for part in parts for one in (ids[part] if isinstance(part, int) else part).tolist()]
-        assert found == encode(head + encoded.text[first:last]).tolist()
+        head, asked = rng.choice((b"", b"a/b.py\n")), pipeline_encoder.Asked(encoded)
+        parts, again = asked.part(first, last, head), asked.part(begin, end)
+        ids = asked.found(encode)
+        for own, text in ((parts, head + encoded.text[first:last]), (again, encoded.text[begin:end])):
+            assert [one for part in own for one in ids[part].tolist()] == encode(text).tolist()
         begin = end
 
 

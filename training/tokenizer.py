@@ -154,7 +154,10 @@ class Tokenizer:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
-        self._bytes = vocabulary.token_bytes()
+
+    @functools.cached_property
+    def _bytes(self) -> list[bytes]:
+        return self.vocabulary.token_bytes()
 
     @functools.cached_property
     def library(self) -> tokenizers.Tokenizer:
@@ -197,11 +200,16 @@ def packed_section(pack: bytes) -> bytes:
     return pack[offset : offset + size]
 
 
-def load(path: str | os.PathLike[str]) -> Tokenizer:
-    """The tokenizer of a file tokenizer.bin, of the folder that holds it, or of a model pack."""
+def section_at(path: str | os.PathLike[str]) -> bytes:
+    """The tokenizer section at a file tokenizer.bin, at the folder that holds it, or in a model pack."""
     path = Path(path)
     data = (path / "tokenizer.bin" if path.is_dir() else path).read_bytes()
-    return from_section(packed_section(data) if data.startswith(b"CROMPACK") else data)
+    return packed_section(data) if data.startswith(b"CROMPACK") else data
+
+
+def load(path: str | os.PathLike[str]) -> Tokenizer:
+    """The tokenizer of a file tokenizer.bin, of the folder that holds it, or of a model pack."""
+    return from_section(section_at(path))
 
 
 # ---- training -------------------------------------------------------------------------------------------------------

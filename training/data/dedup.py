@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .dedup_tokens import mix, odd, per_text
+from .dedup_tokens import mix, odd
 
 SHINGLE = 5  # words
 THRESHOLD = 0.85
@@ -72,15 +72,27 @@ def signatures(hashes: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     """The signature of each of some sets, uint64 [sets, BINS]; `bounds` is the first shingle of each, of which it has one at least."""
     starts, counts = bounds[:-1], np.diff(bounds)
     found = np.full((len(counts), BINS), _MAX, np.uint64)
-    first, left = np.zeros_like(counts), np.arange(len(counts))  # the round that is next, and the sets that have empty bins
-    wanted = _FIRST_HASHES
+    _keep_least(found, mix(hashes), np.repeat(np.arange(len(counts)) * BINS, counts))  # the round 0 of all sets, no copies needed
+    left = np.flatnonzero((found == _MAX).any(axis=1))  # the sets that have empty bins
+    first, wanted = np.ones_like(counts), _FIRST_HASHES  # the round that is next
     while len(left):
-        rounds = -(-wanted // counts[left])
-        found[left] = np.where(found[left] == _MAX, _least(hashes, starts[left], counts[left], first[left], rounds), found[left])
+        rounds = np.maximum(1, -(-wanted // counts[left]) - 1)
+        new = _least(hashes, starts[left], counts[left], first[left], rounds)
+        found[left] = np.where(found[left] == _MAX, new, found[left])
         first[left] += rounds
         left = left[(found[left] == _MAX).any(axis=1)]
         wanted = _MORE_HASHES
     return found
+
+
+def _keep_least(rows: np.ndarray, values: np.ndarray, row_of: np.ndarray) -> None:
+    """Put hashes into the bins of `rows`, [rows, BINS], that their high bits choose, where they are less than what is there. `row_of` is
+    the first bin of the row of each, and is changed."""
+    bins = values >> np.uint64(32)
+    bins *= np.uint64(BINS)
+    bins >>= np.uint64(32)
+    row_of += bins.view(np.int64)
+    np.minimum.at(rows.reshape(-1), row_of, values)
 
 
 def _least(hashes: np.ndarray, starts: np.ndarray, counts: np.ndarray, first: np.ndarray, rounds: np.ndarray) -> np.ndarray:
@@ -95,11 +107,9 @@ def _least(hashes: np.ndarray, starts: np.ndarray, counts: np.ndarray, first: np
     places += np.repeat(np.repeat(starts, rounds) - (ends - sizes), sizes)
     values = hashes[places]
     values += np.repeat(round_of.view(np.uint64) * _STEP, sizes)
-    values = mix(values)
-    bins = ((values >> np.uint64(32)) * np.uint64(BINS) >> np.uint64(32)).view(np.int64)
-    bins += np.repeat(np.arange(rows) * BINS, sizes)
-    least = np.full(rows * BINS, _MAX, np.uint64)
-    np.minimum.at(least, bins, values)
+    least = np.full((rows, BINS), _MAX, np.uint64)
+    _keep_least(least, mix(values), np.repeat(np.arange(rows) * BINS, sizes))
+    least = least.reshape(-1)
     filled = np.flatnonzero(least != _MAX)[::-1]  # late rounds first, so that the early ones have the last word
     found = np.full(len(rounds) * BINS, _MAX, np.uint64)
     set_of = np.repeat(np.arange(len(rounds)), rounds)
@@ -116,8 +126,9 @@ def sequence_keys(words: np.ndarray, word_of: np.ndarray) -> np.ndarray:
     """A key of all the words of each of some texts in their order: a polynomial in an odd number, modulo 2^64; uint64 [texts]."""
     counts = np.diff(word_of)
     powers = np.cumprod(np.full(int(counts.max(initial=0)), _STEP, np.uint64))
-    products = words * powers[np.arange(len(words)) - np.repeat(word_of[:-1], counts)]
-    return mix(per_text(products, word_of) + counts.view(np.uint64))
+    bounds = zip(word_of[:-1].tolist(), word_of[1:].tolist(), strict=True)
+    sums = [np.vdot(words[first:last], powers[: last - first]) for first, last in bounds]
+    return mix(np.array(sums, np.uint64) + counts.view(np.uint64))
 
 
 def keys(words: np.ndarray, word_of: np.ndarray) -> np.ndarray:

@@ -41,10 +41,12 @@ class Scan(NamedTuple):
 
 def mix(values: np.ndarray) -> np.ndarray:
     """A bijection of 64-bit words that lets every bit of the input change every bit of the output (finalizer of splitmix64)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values ^= values >> np.uint64(27)
+    shifted = values >> np.uint64(30)
+    values = values ^ shifted
+    values *= np.uint64(0xBF58476D1CE4E5B9)
+    values ^= np.right_shift(values, np.uint64(27), out=shifted)
     values *= np.uint64(0x94D049BB133111EB)
-    values ^= values >> np.uint64(31)
+    values ^= np.right_shift(values, np.uint64(31), out=shifted)
     return values
 
 
@@ -95,7 +97,10 @@ def scan_texts(texts: Texts) -> Scan:
     edges = np.flatnonzero(inside[1:] != inside[:-1])  # starts and ends in turn
     starts, ends = np.ascontiguousarray(edges[::2]), edges[1::2]
     sizes, parts = ends - starts, eights(text)
-    words = (parts[starts] & _KEEP[np.minimum(sizes, 8)]) * _ODD[0] + sizes.view(np.uint64) * _ODD[1]
+    words = parts[starts]
+    words &= _KEEP.take(sizes, mode="clip")
+    words *= _ODD[0]
+    words += sizes.view(np.uint64) * _ODD[1]
     long = np.flatnonzero(sizes > 8)
     last = ends[long] - 8
     words[long] += parts[last] * _ODD[2] + parts[(starts[long] + last) // 2] * _ODD[3]

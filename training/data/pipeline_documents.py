@@ -14,7 +14,7 @@ import numpy as np
 
 from cromwell.contract.prompt import SPECIAL_TOKENS
 
-from .pipeline_encoder import Encoded, Encoder, Parts, Texts
+from .pipeline_encoder import Asked, Encoded, Encoder
 
 MIN_TOKENS = 24  # shorter documents are not worth a row
 KINDS = ["plain", "fill"]
@@ -91,7 +91,7 @@ def pieces(encoded: Encoded, budget: int, encode: Encoder) -> list[list[Piece]]:
     """Of each text, consecutive pieces of at most `budget` tokens that make it up; whole top-level blocks where they fit."""
     text, last = encoded.text, encoded.last
     first = [0, *last][:-1]
-    tokens = encoded.tokens(np.array([0, *last])).tolist()
+    tokens = encoded.tokens([0, *last]).tolist()
     places = _line_starts(text)
     inside = places.searchsorted(np.array(first, np.int64), "right").tolist(), places.searchsorted(np.array(last, np.int64)).tolist()
     found = []
@@ -100,7 +100,7 @@ def pieces(encoded: Encoded, budget: int, encode: Encoder) -> list[list[Piece]]:
             found.append([Piece(start, end, tokens[at + 1] - tokens[at])])
         else:
             cuts = _cuts(text, start, end, places[inside[0][at] : inside[1][at]].tolist())
-            found.append(_joined([*cuts, end], [*encoded.tokens(np.array(cuts)).tolist(), tokens[at + 1]], budget))
+            found.append(_joined([*cuts, end], [*encoded.tokens(cuts).tolist(), tokens[at + 1]], budget))
     return _halved(encoded, found, budget, encode)
 
 
@@ -123,13 +123,13 @@ def _halved(encoded: Encoded, found: list[list[Piece]], budget: int, encode: Enc
     exact: dict[Piece, int] = {}
     wide = [piece for own in found for piece in own if piece.tokens > budget]
     while wide:
-        texts, asked = Texts(), []
+        asked, parts = Asked(encoded), []
         for piece in wide:
             halves[piece] = pair = _two(encoded.text, piece)
-            asked += [(half, encoded.part(half.first, half.last, texts)) for half in pair if half.tokens <= 1.1 * budget]
-        sizes = list(map(len, texts.encoded(encode)))
-        for half, parts in asked:
-            exact[half] = sum(sizes[part] if isinstance(part, int) else len(part) for part in parts)
+            parts += [(half, asked.part(half.first, half.last)) for half in pair if half.tokens <= 1.1 * budget]
+        sizes = list(map(len, asked.found(encode)))
+        for half, own in parts:
+            exact[half] = sum(sizes[part] for part in own)
         wide = [half for piece in wide for half in halves[piece] if exact.get(half, half.tokens) > budget]
 
     def settled(piece: Piece) -> Iterator[Piece]:
@@ -179,16 +179,16 @@ class Documents(NamedTuple):
     kinds: np.ndarray  # uint8 [documents], indices of KINDS
 
 
-def _draw(encoded: Encoded, piece: Piece, names: list[str], fill_share: float, rng: Random, texts: Texts) -> tuple[Parts, int]:
-    """The parts and kind of a document that holds a piece of a file whose path has these names."""
+def _draw(asked: Asked, piece: Piece, names: list[str], fill_share: float, rng: Random) -> tuple[tuple[int | np.ndarray, ...], int]:
+    """What a document that holds a piece of a file whose path has these names consists of, numbers of `asked` or ids, and its kind."""
     head = "/".join(names[-2:] if rng.random() < 0.25 else names[-1:]).encode() + b"\n"
     first, last, _ = piece
     if rng.random() < fill_share:
-        text = encoded.text[first:last]
+        text = asked.encoded.text[first:last]
         start, end = hole(text, rng)
-        before, after = encoded.part(first, first + start, texts, head), encoded.part(first + end, last, texts)
-        return (_PREFIX, *before, _SUFFIX, *after, _MIDDLE, texts.add(text[start:end]), _EOS), KINDS.index("fill")
-    return (_FILE, *encoded.part(first, last, texts, head), _FILE_END), KINDS.index("plain")
+        before, after = asked.part(first, first + start, head), asked.part(first + end, last)
+        return (_PREFIX, *before, _SUFFIX, *after, _MIDDLE, asked.text(text[start:end]), _EOS), KINDS.index("fill")
+    return (_FILE, *asked.part(first, last, head), _FILE_END), KINDS.index("plain")
 
 
 def documents(files: list[File], max_tokens: int, fill_share: float, encode: Encoder) -> Documents:
@@ -199,11 +199,12 @@ def documents(files: list[File], max_tokens: int, fill_share: float, encode: Enc
         own = parts_between(text.replace(b"\r\n", b"\n") if b"\r" in text else text, file.cuts)
         parts += [part.lstrip(b"\n") for part in own]
         owners += [file] * len(own)
-    encoded, texts, drawn = Encoded(parts, encode), Texts(), []
+    encoded, drawn = Encoded(parts, encode), []
+    asked = Asked(encoded)
     for file, own in zip(owners, pieces(encoded, max_tokens - _HEAD_TOKENS, encode), strict=True):
         names = file.path.split("/")
-        drawn += [_draw(encoded, piece, names, fill_share, file.rng, texts) for piece in own if piece.tokens >= MIN_TOKENS]
-    ids = texts.encoded(encode)
+        drawn += [_draw(asked, piece, names, fill_share, file.rng) for piece in own if piece.tokens >= MIN_TOKENS]
+    ids = asked.found(encode)
     kept, sizes, kinds = [np.zeros(0, np.uint16)], [], []
     for part, kind in drawn:
         arrays = [ids[one] if isinstance(one, int) else one for one in part]

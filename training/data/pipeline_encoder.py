@@ -66,73 +66,84 @@ def encoder(path: Path, native: bool = True) -> Encoder:
     from training import tokenizer
 
     try:
-        loaded = tokenizer.load(path)
+        section = tokenizer.section_at(path)
+        loaded = tokenizer.from_section(section)
     except (OSError, tokenizer.SectionError) as error:
         raise DataError(f"{path}: no tokenizer ({error}): give a tokenizer.bin, the folder that holds it, or a model pack") from error
     if loaded.size > 1 << 16:
         raise DataError(f"{path}: {loaded.size} tokens, shards hold 16-bit ids")
     if loaded.vocabulary.specials[: len(SPECIAL_TOKENS)] != SPECIAL_TOKENS:
         raise DataError(f"{path}: its special tokens are not those of this version: train it again")
-    sizes = np.array([len(token) for token in loaded.vocabulary.token_bytes()], np.int64)
+    lengths = [0] * loaded.vocabulary.first_byte + [1] * 256
+    for left, right in loaded.vocabulary.merges:
+        lengths.append(lengths[left] + lengths[right])
+    sizes = np.array(lengths, np.int64)
     if native:
         try:
-            return _Native(tokenizer.to_section(loaded.vocabulary), sizes)
+            return _Native(section, sizes)
         except ImportError:
             pass
     return _Library(loaded.encode, sizes)
 
 
-Parts = tuple[np.ndarray | int, ...]  # of a text: ids, or the number of a text that is still to be encoded
-
-
-class Texts:
-    """Texts to be encoded together; each is known by its number until then."""
-
-    def __init__(self) -> None:
-        self.numbers: dict[bytes, int] = {}
-
-    def add(self, text: bytes) -> int:
-        return self.numbers.setdefault(text, len(self.numbers))
-
-    def encoded(self, encode: Encoder) -> list[np.ndarray]:
-        ids, ends = encode.many(list(self.numbers))
-        return [ids[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+Parts = tuple[int, ...]  # of a text: the numbers that Asked gave them
 
 
 class Encoded:
-    """Texts and their ids, one after the other.
-
-    No token crosses the first byte of a line that is not blank (PATTERN in training/tokenizer.py), so the ids of a part of a text are those
-    of the whole from the first such place in it to the last; only what is left at both ends is encoded again."""
+    """Texts and their ids, one after the other."""
 
     def __init__(self, texts: list[bytes], encode: Encoder):
         self.text = b"".join(texts)
         self.last = list(accumulate(map(len, texts)))  # where each text ends
         self.ids = encode.many(texts)[0]
-        self._ends = np.cumsum(encode.sizes[self.ids])  # where each token ends
+        self._ends = encode.sizes[self.ids].cumsum()  # where each token ends
 
-    def tokens(self, places: np.ndarray | int) -> np.ndarray:
-        """How many tokens end at some offsets or before."""
-        return self._ends.searchsorted(places, "right")
+    def tokens(self, places: list[int]) -> np.ndarray:
+        """How many tokens end at each of some offsets or before."""
+        return self._ends.searchsorted(np.array(places, np.int64), "right")
 
-    def part(self, first: int, last: int, texts: Texts, head: bytes = b"") -> Parts:
-        """The parts of what stands between two offsets of one text, after `head`, which is empty or ends a line."""
-        text = self.text
+
+class Asked:
+    """Ids that are to be found together: those of small texts, and of what stands between two places of `encoded` that no token crosses.
+
+    Such a place is the first byte of a line that is not blank (PATTERN in training/tokenizer.py). So the ids of a part of a text are those
+    of the whole from the first such place in it to the last; only what is left at both ends is encoded again."""
+
+    def __init__(self, encoded: Encoded):
+        self.encoded = encoded
+        self._texts: dict[bytes, int] = {}
+        self._spans: list[int] = []  # first and last offset of each in turn
+
+    def text(self, text: bytes) -> int:
+        """The number of a text."""
+        return self._texts.setdefault(text, len(self._texts))
+
+    def part(self, first: int, last: int, head: bytes = b"") -> Parts:
+        """The numbers of the parts of what stands between two offsets of one text, after `head`, which is empty or ends a line."""
+        text = self.encoded.text
         if first and first < last and text[first - 1] == 10 and text[first] not in b" \t\r\n":
             begin = first
         else:
             found = _LINE.search(text, first, last)
             if found is None:
-                return (texts.add(head + text[first:last]),) if head or first < last else ()
+                return (self.text(head + text[first:last]),) if head or first < last else ()
             begin = found.end()
         end = self._line_before(begin, last)
-        inside = self.ids[self.tokens(begin) : self.tokens(end)]
-        before = (texts.add(head + text[first:begin]),) if head or first < begin else ()
-        return (*before, inside, texts.add(text[end:last])) if end < last else (*before, inside)
+        self._spans += (begin, end)
+        inside = -len(self._spans) // 2
+        before = (self.text(head + text[first:begin]),) if head or first < begin else ()
+        return (*before, inside, self.text(text[end:last])) if end < last else (*before, inside)
+
+    def found(self, encode: Encoder) -> list[np.ndarray]:
+        """The ids by number; what lies between places has negative ones, counted from the end."""
+        ids, ends = encode.many(list(self._texts))
+        places = self.encoded.tokens(self._spans).tolist()
+        texts = [ids[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        return texts + [self.encoded.ids[start:end] for start, end in zip(places[-2::-2], places[::-2], strict=True)]
 
     def _line_before(self, begin: int, last: int) -> int:
         """The last place that no token crosses from `begin`, which is one, to `last`."""
-        text, at = self.text, last
+        text, at = self.encoded.text, last
         while (line := text.rfind(b"\n", begin, at)) >= 0:
             place = _INDENT.match(text, line + 1).end()
             if place < len(text) and place <= last and text[place] not in b"\r\n":

@@ -73,6 +73,7 @@ def run_here(src: Path, manifest: Path, tokenizer: Path, out: Path) -> dict:
         "tokenise_s": tokens,
         "wall_s": round(time.monotonic() - wall, 2),
         "mb_per_cpu_s": round(plan["bytes"] / 1e6 / (prepared + tokens), 2),
+        "mb_per_cpu_s_with_heldout": round(plan["bytes"] / 1e6 / (held + prepared + tokens), 2),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
     }
 

@@ -26,7 +26,11 @@ _LICENCE = re.compile(
     rb"(?:Lesser|Affero|GNU) General Public|General Public License|Mozilla Public License|Eclipse Public License"
     rb"|\b[AL]?GPL(?:v?[23])?\b|\bMPL[- ]2|\bCC[- ]BY|Creative Commons|\bSSPL\b|Business Source License|All rights reserved\. Proprietary"
 )
-_LICENCE_WORDS = (b"Public License", b"GPL", b"MPL", b"Creative Commons", b"CC-", b"CC BY", b"SSPL", b"Business Source", b"Proprietary")
+_LICENCE_WORDS = (b"General Public", b"Mozilla Public", b"Eclipse Public", b"Creative Commons", b"Business Source", b". Proprietary")
+_LICENCE_SHORT_WORDS = (  # take longest to look for: only where the first is there ("MPL" alone is part of "IMPLIED", in most licences)
+    (b"PL", b"GPL", b"SSPL", b"MPL-2", b"MPL 2"),
+    (b"CC", b"CC-BY", b"CC BY"),
+)
 _CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 _BLOB = re.compile(rb"[A-Za-z0-9+/=\\]{%d}" % MAX_BLOB_BYTES)
 _DIGITS, _BLANKS = slice(48, 58), np.array([9, 10, 11, 12, 13, 32])
@@ -66,7 +70,13 @@ def _is_generated(data: bytes) -> bool:
 def _names_licence(data: bytes) -> bool:
     """True for a licence that is not permissive."""
     head = data[:LICENCE_HEAD]
-    return any(word in head for word in _LICENCE_WORDS) and bool(_LICENCE.search(head))
+    for word in _LICENCE_WORDS:
+        if word in head:
+            return bool(_LICENCE.search(head))
+    for first, *words in _LICENCE_SHORT_WORDS:
+        if first in head and any(word in head for word in words):
+            return bool(_LICENCE.search(head))
+    return False
 
 
 def _has_other_encoding(data: bytes) -> bool:

@@ -21,6 +21,7 @@ from .quality_filters import reject_reason
 
 MAX_UNIT_LINES = 60
 MAX_COPIED_SHARE = 0.2  # of a file's functions that may occur in held-out packages before none of it is used
+BODY_KEY_BYTES = 12  # of a body's hash
 MIN_BODY_BYTES = 40  # shorter bodies ("return self.x") say nothing about where code comes from
 
 BODIES_FILE = "heldout-bodies.txt"  # beside the src folder of an unpacked tranche: the held-out bodies that occur in it, in hex
@@ -148,7 +149,7 @@ def body_text(lines: list[bytes], function: ast.FunctionDef | ast.AsyncFunctionD
 def body_hash(text: bytes) -> bytes | None:
     """Content hash of a function body without white space; None for one too short to tell."""
     dense = b"".join(text.split())
-    return hashlib.blake2b(dense, digest_size=12).digest() if len(dense) >= MIN_BODY_BYTES else None
+    return hashlib.blake2b(dense, digest_size=BODY_KEY_BYTES).digest() if len(dense) >= MIN_BODY_BYTES else None
 
 
 def _functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:

@@ -5,6 +5,7 @@
 #include "edit/lines.h"
 #include "edit/myers.h"
 #include "edit/patience.h"
+#include "edit/shared.h"
 #include "edit/slide.h"
 #include "edit/unified.h"
 #include "fault.h"
@@ -49,6 +50,16 @@ static cw_status mark(const cw_sequences *s, cw_diff_algorithm algorithm) {
   return status;
 }
 
+/* The same, with most of what only one side has left out first. */
+static cw_status mark_shared(const cw_sequences *s, cw_diff_algorithm algorithm) {
+  cw_shared shared;
+  cw_status status = cw_shared_open(s, &shared);
+  if (status == CW_OK) status = mark(shared.block ? &shared.sequences : s, algorithm);
+  if (status == CW_OK && shared.block) cw_shared_carry(&shared, s);
+  cw_shared_close(&shared);
+  return status;
+}
+
 static cw_status compare_lines(cw_diff *diff, cw_diff_algorithm algorithm) {
   uint32_t head, tail;
   cw_lines_common(&diff->old_lines, &diff->new_lines, &head, &tail);
@@ -60,7 +71,7 @@ static cw_status compare_lines(cw_diff *diff, cw_diff_algorithm algorithm) {
   s.old_ids = ids, s.new_ids = ids + s.old_count, s.old_changed = changed, s.new_changed = changed + s.old_count;
   if (status == CW_OK)
     status = cw_lines_intern(&diff->old_lines, s.old_count, &diff->new_lines, s.new_count, head, ids, ids + s.old_count, &s.distinct);
-  if (status == CW_OK) status = mark(&s, algorithm);
+  if (status == CW_OK) status = mark_shared(&s, algorithm);
   if (status == CW_OK) {
     size_t count = collect(&s, head, NULL);
     diff->changes = malloc(count * sizeof *diff->changes + 1);

@@ -70,12 +70,22 @@ static uint32_t clip(const run *r, const cw_box *b, cw_box *part) {
 
 /* ---- One box ---- */
 
-/* The best run of a box by length and rarity. 0: nothing in common; 1: found; -1: only what is frequent is common, or too much work. */
+/* The frequency, in the old side of the box, of the rarest element that the new side has too, and where that first is; 0: nothing in common. */
+static uint32_t rarest_common(const state *h, const cw_box *b, uint32_t *at) {
+  uint32_t rarest = 0;
+  for (uint32_t j = b->new_first; j < b->new_end && rarest != 1; j++) {
+    uint32_t frequency = h->frequency[h->s->new_ids[j]];
+    if (frequency && (frequency < rarest || !rarest)) rarest = frequency, *at = j;
+  }
+  return rarest;
+}
+
+/* The longest run of a box that holds an element of the rarest. 0: nothing in common; 1: found; -1: only what is frequent is common, or too
+ * much work. */
 static int find_best(state *h, const cw_box *b, cw_box *best) {
   const cw_sequences *s = h->s;
   const int32_t *old_ids = s->old_ids, *new_ids = s->new_ids;
-  uint32_t best_frequency = CHAIN_MAX + 1, best_count = 0;
-  int common = 0;
+  uint32_t best_count = 0, first = 0;
   const int halving = h->work > h->halve_at;
   const uint32_t middle = b->new_first + (b->new_end - b->new_first) / 2;
   for (uint32_t i = b->old_end; i-- > b->old_first;) {
@@ -83,24 +93,18 @@ static int find_best(state *h, const cw_box *b, cw_box *best) {
     h->next[i] = h->frequency[id]++ ? h->first[id] : UINT32_MAX;
     h->first[id] = i;
   }
-  for (uint32_t j = b->new_first, j_next; j < b->new_end && h->work < h->give_up_at; j = j_next) {
+  const uint32_t rarest = rarest_common(h, b, &first);
+  for (uint32_t j = rarest && rarest <= CHAIN_MAX ? first : b->new_end, j_next; j < b->new_end && h->work < h->give_up_at; j = j_next) {
     j_next = j + 1;
-    uint32_t frequency = h->frequency[new_ids[j]];
-    if (frequency == 0) continue;
-    common = 1;
-    if (frequency > best_frequency || frequency > CHAIN_MAX) continue;
+    if (h->frequency[new_ids[j]] != rarest) continue;
     for (uint32_t i = h->first[new_ids[j]]; i != UINT32_MAX;) {
-      uint32_t rarest = frequency, back = 0, ahead = 1;
-      while (i - back > b->old_first && j - back > b->new_first && old_ids[i - back - 1] == new_ids[j - back - 1]) {
-        back++;
-        if (h->frequency[old_ids[i - back]] < rarest) rarest = h->frequency[old_ids[i - back]];
-      }
-      for (; i + ahead < b->old_end && j + ahead < b->new_end && old_ids[i + ahead] == new_ids[j + ahead]; ahead++)
-        if (h->frequency[old_ids[i + ahead]] < rarest) rarest = h->frequency[old_ids[i + ahead]];
+      uint32_t back = 0, ahead = 1;
+      while (i - back > b->old_first && j - back > b->new_first && old_ids[i - back - 1] == new_ids[j - back - 1]) back++;
+      while (i + ahead < b->old_end && j + ahead < b->new_end && old_ids[i + ahead] == new_ids[j + ahead]) ahead++;
       uint32_t count = back + ahead, at = j - back;
-      int nearer = halving && count == best_count && rarest == best_frequency && at <= middle; /* ever nearer, since runs come in order */
-      if (count > best_count || rarest < best_frequency || nearer) {
-        best_count = count, best_frequency = rarest;
+      /* The nearer to the middle of equals from some work on: ever nearer, since runs come in order. */
+      if (count > best_count || (halving && count == best_count && at <= middle)) {
+        best_count = count;
         *best = (cw_box){i - back, i + ahead, at, j + ahead};
       }
       if (j_next < j + ahead) j_next = j + ahead;
@@ -112,7 +116,7 @@ static int find_best(state *h, const cw_box *b, cw_box *best) {
   for (uint32_t i = b->old_first; i < b->old_end; i++) h->frequency[old_ids[i]] = 0;
   h->work += cw_box_elements(b);
   if (h->work >= h->give_up_at) return -1;
-  return best_count ? 1 : common ? -1 : 0;
+  return best_count ? 1 : rarest ? -1 : 0;
 }
 
 static void compare_box(state *h, cw_box b) {

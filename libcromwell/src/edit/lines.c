@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SCAN_BYTES = 64, BATCH = 16 };
+#include "fault.h"
+
+enum { SCAN_BYTES = 64, GUESSED_LINE_BYTES = 24, BATCH = 16 };
 
 /* One bit for each of SCAN_BYTES bytes that is a newline (SSE2, which every x86-64 has). */
 static uint64_t newlines(const uint8_t *bytes) {
@@ -18,22 +20,30 @@ static uint64_t newlines(const uint8_t *bytes) {
   return mask;
 }
 
+/* Room for `more` line starts after the first `count`. */
+static cw_status reserve(cw_lines *lines, size_t *capacity, size_t count, size_t more) {
+  if (count + more <= *capacity) return CW_OK;
+  size_t *grown = realloc(lines->starts, 2 * (count + more) * sizeof *grown);
+  if (!grown) return CW_E_MEMORY;
+  lines->starts = grown, *capacity = 2 * (count + more);
+  return CW_OK;
+}
+
 cw_status cw_lines_open(const uint8_t *text, size_t size, cw_lines *out) {
   *out = (cw_lines){.text = text, .size = size};
-  size_t count = 0;
-  for (size_t i = 0; i < size; i++) count += text[i] == '\n';
-  if (size > 0 && text[size - 1] != '\n') count++;
-  if (count > CW_LINES_MAX) return CW_E_CAPACITY;
-  out->starts = malloc((count + 1) * sizeof *out->starts);
-  if (!out->starts) return CW_E_MEMORY;
-  out->count = (uint32_t)count;
-  size_t *next = out->starts, at = 0;
-  *next++ = 0;
-  for (; at + SCAN_BYTES <= size; at += SCAN_BYTES)
-    for (uint64_t mask = newlines(text + at); mask; mask &= mask - 1) *next++ = at + (size_t)__builtin_ctzll(mask) + 1;
+  size_t capacity = 0, count = 1, at = 0; /* of the starts, the first of which is 0 */
+  CW_TRY(reserve(out, &capacity, 0, size / GUESSED_LINE_BYTES + SCAN_BYTES));
+  out->starts[0] = 0;
+  for (; at + SCAN_BYTES <= size; at += SCAN_BYTES) {
+    CW_TRY(reserve(out, &capacity, count, SCAN_BYTES));
+    for (uint64_t mask = newlines(text + at); mask; mask &= mask - 1) out->starts[count++] = at + (size_t)__builtin_ctzll(mask) + 1;
+  }
+  CW_TRY(reserve(out, &capacity, count, SCAN_BYTES));
   for (; at < size; at++)
-    if (text[at] == '\n') *next++ = at + 1;
-  out->starts[count] = size;
+    if (text[at] == '\n') out->starts[count++] = at + 1;
+  if (size > 0 && text[size - 1] != '\n') out->starts[count++] = size;
+  if (count - 1 > CW_LINES_MAX) return CW_E_CAPACITY;
+  out->count = (uint32_t)(count - 1);
   return CW_OK;
 }
 
@@ -113,16 +123,34 @@ static uint64_t fold(uint64_t a, uint64_t b) {
   return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+static uint64_t read8(const uint8_t *bytes) {
+  uint64_t word;
+  memcpy(&word, bytes, 8);
+  return word;
+}
+
+static uint32_t read4(const uint8_t *bytes) {
+  uint32_t word;
+  memcpy(&word, bytes, 4);
+  return word;
+}
+
+/* 16 bytes a multiplication; the last words may overlap the ones before, so that no length needs a loop over bytes. */
 static uint64_t hash_bytes(const uint8_t *bytes, size_t size, uint64_t seed) {
-  const uint64_t odd = 0x9e3779b97f4a7c15u; /* 2^64 / golden ratio */
-  uint64_t hash = seed ^ fold(size ^ seed, odd), word;
-  for (; size >= 8; bytes += 8, size -= 8) {
-    memcpy(&word, bytes, 8);
-    hash = fold(hash ^ word, odd ^ seed);
+  const uint64_t odd = 0x9e3779b97f4a7c15u ^ (seed << 1); /* 2^64 / golden ratio */
+  uint64_t hash = seed ^ size, first, last;
+  if (size >= 16) {
+    const uint8_t *end = bytes + size;
+    for (; end - bytes > 16; bytes += 16) hash = fold(read8(bytes) ^ odd, read8(bytes + 8) ^ hash);
+    first = read8(end - 16), last = read8(end - 8);
+  } else if (size >= 8) {
+    first = read8(bytes), last = read8(bytes + size - 8);
+  } else if (size >= 4) {
+    first = read4(bytes), last = read4(bytes + size - 4);
+  } else {
+    first = size ? (uint64_t)bytes[0] << 16 | (uint64_t)bytes[size / 2] << 8 | bytes[size - 1] : 0, last = 0;
   }
-  word = 0;
-  memcpy(&word, bytes, size);
-  return fold(hash ^ word, odd ^ (seed << 1));
+  return fold(fold(first ^ odd, last ^ hash), odd);
 }
 
 /* An open-addressing table of 8-byte slots, so that it stays in the cache; the lines themselves are kept by number. */
@@ -132,86 +160,84 @@ typedef struct {
 } slot;
 
 typedef struct {
-  const uint8_t *text;
-  size_t size;
-  uint32_t place; /* of its first appearance, counted from the first line interned of its text */
-} line_text;
-
-typedef struct {
-  slot *slots; /* [mask + 1] */
+  const cw_lines *lines; /* the old text */
+  uint32_t first, count; /* of its lines that are interned */
+  slot *slots;           /* [mask + 1] */
   size_t mask;
   uint64_t seed;
-  line_text *seen; /* [distinct] */
+  uint32_t *places;      /* [distinct], where each appears first: lines from `first` on */
   uint32_t distinct;
 } line_table;
 
-/* The number of line `place`, which is table->distinct before the call if it is new. */
-static uint32_t lookup(line_table *table, const uint8_t *text, size_t size, uint64_t hash, uint32_t place) {
+/* The slot of a line: one that holds its number, or the free one where it would go. */
+static slot *find(const line_table *table, const uint8_t *text, size_t size, uint64_t hash) {
   uint32_t tag = (uint32_t)(hash >> 32);
   for (size_t at = (size_t)hash & table->mask;; at = (at + 1) & table->mask) {
     slot *s = &table->slots[at];
-    if (!s->rank) {
-      table->seen[table->distinct] = (line_text){text, size, place};
-      *s = (slot){tag, ++table->distinct};
-      return s->rank - 1;
-    }
-    const line_text *seen = &table->seen[s->rank - 1];
-    if (s->tag == tag && seen->size == size && memcmp(seen->text, text, size) == 0) return s->rank - 1;
+    if (!s->rank) return s;
+    if (s->tag != tag) continue;
+    const size_t *start = table->lines->starts + table->first + table->places[s->rank - 1];
+    if (start[1] - start[0] == size && memcmp(table->lines->text + start[0], text, size) == 0) return s;
   }
 }
 
 /* In batches: by the time a line is looked up, its slot is on its way to the cache. */
-static void intern_old(line_table *table, const cw_lines *lines, uint32_t first, uint32_t count, int32_t *ids) {
-  const size_t *starts = lines->starts + first;
+static void intern_old(line_table *table, int32_t *ids) {
+  const cw_lines *lines = table->lines;
+  const size_t *starts = lines->starts + table->first;
   uint64_t hashes[BATCH];
-  for (uint32_t i = 0; i < count; i += BATCH) {
-    uint32_t size = count - i < BATCH ? count - i : BATCH;
+  for (uint32_t i = 0; i < table->count; i += BATCH) {
+    uint32_t size = table->count - i < BATCH ? table->count - i : BATCH;
     for (uint32_t k = 0; k < size; k++) {
       hashes[k] = hash_bytes(lines->text + starts[i + k], starts[i + k + 1] - starts[i + k], table->seed);
       __builtin_prefetch(&table->slots[hashes[k] & table->mask], 1);
     }
-    for (uint32_t k = 0; k < size; k++)
-      ids[i + k] = (int32_t)lookup(table, lines->text + starts[i + k], starts[i + k + 1] - starts[i + k], hashes[k], i + k);
+    for (uint32_t k = 0; k < size; k++) {
+      slot *found = find(table, lines->text + starts[i + k], starts[i + k + 1] - starts[i + k], hashes[k]);
+      if (!found->rank) {
+        table->places[table->distinct] = i + k;
+        *found = (slot){(uint32_t)(hashes[k] >> 32), ++table->distinct};
+      }
+      ids[i + k] = (int32_t)found->rank - 1;
+    }
   }
 }
 
 /* Most new lines follow one another as the old ones did: each is first held against the old line after the one before. That reads
  * both texts in order, where looking up reads table and text anywhere. */
-static void intern_new(line_table *table, const cw_lines *lines, uint32_t first, uint32_t count, int32_t *ids, const cw_lines *old_lines,
-                       uint32_t old_count, const int32_t *old_ids) {
-  const size_t *starts = lines->starts + first, *old_starts = old_lines->starts + first;
-  const uint32_t old_distinct = table->distinct;
-  uint32_t expected = old_count; /* none */
+static void intern_new(const line_table *table, const cw_lines *lines, uint32_t count, int32_t *ids, const int32_t *old_ids) {
+  const size_t *starts = lines->starts + table->first, *old_starts = table->lines->starts + table->first;
+  uint32_t expected = table->count; /* none */
   for (uint32_t i = 0; i < count; i++) {
     const uint8_t *text = lines->text + starts[i];
     size_t size = starts[i + 1] - starts[i];
-    if (expected < old_count && old_starts[expected + 1] - old_starts[expected] == size &&
-        memcmp(old_lines->text + old_starts[expected], text, size) == 0) {
+    if (expected < table->count && old_starts[expected + 1] - old_starts[expected] == size &&
+        memcmp(table->lines->text + old_starts[expected], text, size) == 0) {
       ids[i] = old_ids[expected++];
       continue;
     }
-    uint32_t id = lookup(table, text, size, hash_bytes(text, size, table->seed), i);
-    ids[i] = (int32_t)id;
-    if (id < old_distinct) expected = table->seen[id].place + 1;
+    uint32_t rank = find(table, text, size, hash_bytes(text, size, table->seed))->rank;
+    ids[i] = (int32_t)(rank ? rank - 1 : table->distinct);
+    if (rank) expected = table->places[rank - 1] + 1;
   }
 }
 
 cw_status cw_lines_intern(const cw_lines *old_lines, uint32_t old_count, const cw_lines *new_lines, uint32_t new_count, uint32_t first,
                           int32_t *old_ids, int32_t *new_ids, uint32_t *distinct) {
-  size_t lines = (size_t)old_count + new_count, capacity = 16;
-  while (capacity < lines + lines / 4) capacity *= 2; /* at most four fifths full, if all lines are distinct */
-  line_table table = {.mask = capacity - 1};
+  size_t capacity = 16;
+  while (capacity < old_count + (size_t)old_count / 4) capacity *= 2; /* at most four fifths full, if all lines are distinct */
+  line_table table = {.lines = old_lines, .first = first, .count = old_count, .mask = capacity - 1};
   table.slots = calloc(capacity, sizeof *table.slots);
-  table.seen = malloc(lines * sizeof *table.seen + 1);
-  cw_status status = table.slots && table.seen ? CW_OK : CW_E_MEMORY;
+  table.places = malloc(old_count * sizeof *table.places + 1);
+  cw_status status = table.slots && table.places ? CW_OK : CW_E_MEMORY;
   if (status == CW_OK) {
     /* The seed differs from run to run where addresses do, so that nobody can prepare lines that collide; ids do not depend on it. */
     table.seed = fold((uint64_t)(uintptr_t)table.slots ^ 0xd1b54a32d192ed03u, (uint64_t)(uintptr_t)&table ^ 0x2545f4914f6cdd1du);
-    intern_old(&table, old_lines, first, old_count, old_ids);
-    intern_new(&table, new_lines, first, new_count, new_ids, old_lines, old_count, old_ids);
-    *distinct = table.distinct;
+    intern_old(&table, old_ids);
+    intern_new(&table, new_lines, new_count, new_ids, old_ids);
+    *distinct = table.distinct + 1;
   }
   free(table.slots);
-  free(table.seen);
+  free(table.places);
   return status;
 }

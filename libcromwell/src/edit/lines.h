@@ -1,4 +1,4 @@
-/* lines.h: two texts as lines, and equal lines as equal numbers. */
+/* lines.h: two texts as lines, and equal lines of both as equal numbers. */
 #ifndef CW_EDIT_LINES_H
 #define CW_EDIT_LINES_H
 
@@ -20,8 +20,8 @@ void cw_lines_close(cw_lines *lines);
 /* Whole lines that both texts share at the start, and then at the end of what is left. */
 void cw_lines_common(const cw_lines *old_lines, const cw_lines *new_lines, uint32_t *head, uint32_t *tail);
 
-/* Numbers the lines first..first+count-1 of both texts so that equal bytes have equal numbers, counted from 0 in order of
- * appearance (old first). old_ids is [old_count], new_ids [new_count]; *distinct is one more than the largest number. */
+/* Numbers the lines first..first+count-1 of both texts: old ones from 0 in order of appearance, equal bytes with equal numbers, and new
+ * ones as their equals in the old text; those without any are all *distinct - 1. old_ids is [old_count], new_ids [new_count]. */
 cw_status cw_lines_intern(const cw_lines *old_lines, uint32_t old_count, const cw_lines *new_lines, uint32_t new_count, uint32_t first,
                           int32_t *old_ids, int32_t *new_ids, uint32_t *distinct);
 

@@ -5,7 +5,7 @@
 #include "cromwell.h"
 
 typedef struct {
-  const int32_t *old_ids, *new_ids; /* [old_count], [new_count]; equal lines have equal numbers in 0..distinct-1 */
+  const int32_t *old_ids, *new_ids; /* [old_count], [new_count]; below distinct; a number on both sides is the same line */
   uint32_t old_count, new_count, distinct;
   uint8_t *old_changed, *new_changed; /* [old_count], [new_count]; 1: not kept */
 } cw_sequences;
