@@ -126,6 +126,18 @@ def test_a_file_changed_since_it_was_indexed_is_left_out(encode: Callable[[bytes
     assert selection.excerpts and "CHANGES.md" not in {excerpt.path for excerpt in selection.excerpts}
 
 
+def test_a_region_shows_what_it_uses_of_its_own_file(encode: Callable[[bytes], list[int]]) -> None:
+    lines = [b"def helper(\n", b"    value,\n", b"):\n", b"    return value\n", *[b"x = 1\n"] * 60]
+    lines += [b"def user():\n", b"    return helper(1)\n"]
+    files = {"a.py": b"".join(lines), "b.py": b"y = 2\n"}
+    index = MemoryIndex(lambda blob: files[blob])
+    index.move({path: path for path in files})
+    count = lambda text: len(encode(text))  # noqa: E731
+    shown = select(index, Target("a.py", (65, 66)), "return two", 500, count).excerpts
+    assert ("a.py", 1, 1) in shown and ("b.py", 1, 1) in shown
+    assert {excerpt.path for excerpt in select(index, Target("a.py", (10, 11)), "return two", 500, count).excerpts} == {"b.py"}
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from([b"\n", b"x = 1\n", b"def f():\n", b"    y = 2\n", b"class A:\n", b"        pass\n"]), max_size=120))
 def test_chunks_cover_every_line_once(lines: list[bytes]) -> None:

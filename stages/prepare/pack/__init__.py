@@ -15,8 +15,9 @@ from typing import NamedTuple
 from cromwell.contract.errors import CommandError
 from cromwell.contract.model_input import prompt_path
 from cromwell.contract.text import BOM, line_ends, to_lf
-from cromwell.prepare.pack.chunks import Chunk, Reader, cut
+from cromwell.prepare.pack.chunks import MOST_LINES, Chunk, Reader, cut
 from cromwell.prepare.rank import Ranking, Scored, Target, kinds, rank, read_query, weights
+from cromwell.prepare.rank.factors import region_names
 from cromwell.prepare.rank.history import History, open_history
 from cromwell.prepare.rank.protocol import Index
 
@@ -32,6 +33,10 @@ BYTES_A_TOKEN, WRAPPER_TOKENS = 3.0, 8.0
 """Of code, and of <FILE>, a file's name and </FILE>, roughly; what is taken is counted exactly."""
 MOST_MISSES = 30
 """Chunks in a row that do not fit before the budget counts as filled."""
+
+
+FAR_LINES, OWN_WORTH = 40, 0.2
+"""Lines from the region that its window may show; what a signature is worth that the region uses, in changed chunks."""
 
 
 class Excerpt(NamedTuple):
@@ -106,6 +111,22 @@ def folded(fitted: Mapping[str, float], kind: str) -> tuple[float, dict[str, flo
     return fitted["base"] + fitted.get("is_" + kind, 0.0), found
 
 
+def of_target(index: Index, target: Target) -> Iterator[Candidate]:
+    """The signatures of the target file's own definitions that its region uses and that lie far from it: nearer ones are for its window."""
+    own = index.by_path.get(target.path) if target.path is not None else None
+    names = region_names(index, target)
+    if own is None or target.region is None or not names:
+        return
+    lines = split_lines(index.read(own))
+    first, last = target.region[0] - FAR_LINES, target.region[1] + FAR_LINES
+    taken = 0
+    for definition in index.definitions([own.id]).get(own.id, ()):
+        name, end = definition.name.rpartition(".")[2], min(definition.signature_last_line, definition.first_line + MOST_LINES - 1)
+        if name in names and (end < first or definition.first_line > last) and taken < definition.first_line and end <= len(lines):
+            taken = end
+            yield Candidate(own.path, Chunk(definition.first_line, end, name, True), {"file": 0.0}, lines)
+
+
 class _Excerpts:
     """The lines chosen so far, and their exact size."""
 
@@ -138,7 +159,8 @@ class _Excerpts:
 def select(index: Index, target: Target, instruction: str, budget_tokens: int, count_tokens: Callable[[bytes], int]) -> Selection:
     """The lines of other files that a prompt of an edit of `target` should show, in at most `budget_tokens` tokens, wrappers included.
 
-    `count_tokens` counts the tokens of ordinary text. The target's own lines are no part of it: its window comes after the excerpts."""
+    `count_tokens` counts the tokens of ordinary text. The region and its window are no part of it: they come after the excerpts. Of the
+    target's own file only signatures far from the region are shown, where one is given."""
     if budget_tokens < 1:
         raise CommandError(f"a budget of {budget_tokens} tokens for other files", "leave room for at least one, or choose none")
     return fill(weigh(index, target, instruction, open_history(index)), budget_tokens, count_tokens)
@@ -175,6 +197,10 @@ def weigh(index: Index, target: Target, instruction: str, history: History | Non
             if feature in known:
                 worth += known[feature] * value
         worths.append(1.0 / (1.0 + math.exp(-worth)))
+    for candidate in of_target(index, target):
+        found.append(candidate)
+        worths.append(OWN_WORTH)
+        of_file[candidate.path] = 0.0
     return Weighed(found, worths, of_file, ranking.scores)
 
 

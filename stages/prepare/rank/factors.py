@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from cromwell.prepare.rank import kinds, prior
 from cromwell.prepare.rank.history import MOST_FILES, History
-from cromwell.prepare.rank.protocol import Index, Target
+from cromwell.prepare.rank.protocol import FileLike, Index, Target
 from cromwell.prepare.rank.query import Query, variants
 
 LATELY = 100
@@ -22,6 +22,9 @@ RARE_FILES = 40
 """A name in more files than this says nothing of which belong together."""
 MOST_NAMES = 80
 """Names of the target that are looked up in other files, the most telling first."""
+
+
+_NAME = re.compile(r"[^\W\d]\w+")
 
 
 class Evidence(NamedTuple):
@@ -64,6 +67,18 @@ class _Board:
                 self.put(file_id, factor, value / top)
 
 
+def region_names(index: Index, target: Target) -> frozenset[str]:
+    """The names in the target's region; none where no region is given, or the file has changed since it was indexed."""
+    own = index.by_path.get(target.path) if target.path is not None else None
+    if own is None or target.region is None:
+        return frozenset()
+    try:
+        lines = index.read(own).split(b"\n")[target.region[0] - 1:target.region[1]]
+    except KeyError:
+        return frozenset()
+    return frozenset(_NAME.findall(b"\n".join(lines).decode("utf-8", "replace")))
+
+
 def gather(index: Index, target: Target, query: Query, history: History | None) -> tuple[dict[int, dict[str, float]], Evidence]:
     """Factors by file id, and what they were made from. The target itself is left out."""
     board = _Board()
@@ -73,7 +88,7 @@ def gather(index: Index, target: Target, query: Query, history: History | None) 
     _words(index, query, board, evidence, count)
     _names(index, query, board, evidence, count)
     if own is not None:
-        _relations(index, own, query, board, evidence, count)
+        _relations(index, own, target, query, board, evidence, count)
     _paths(index, target, query, board, evidence)
     for file_id, value in prior.central(index).items():
         board.put(file_id, "central", value)
@@ -118,7 +133,7 @@ def _names(index: Index, query: Query, board: _Board, evidence: Evidence, count:
     board.put_scaled("mentions", found, 0.5)
 
 
-def _relations(index: Index, own, query: Query, board: _Board, evidence: Evidence, count: int) -> None:
+def _relations(index: Index, own: FileLike, target: Target, query: Query, board: _Board, evidence: Evidence, count: int) -> None:
     for file_id in index.imports([own.id]).get(own.id, ()):
         board.put(file_id, "imported", 1.0)
     importers = index.importers([own.id]).get(own.id, ())
@@ -126,9 +141,11 @@ def _relations(index: Index, own, query: Query, board: _Board, evidence: Evidenc
         board.put(file_id, "importer", 1.0)
         board.put(file_id, "importer_few", 1.0 / len(importers))
 
+    in_region = region_names(index, target)
+
     def spoken_of(name: str) -> float:
-        """How much the instruction speaks of a name: 1 not at all, up to 3."""
-        if name in query.names:
+        """How much the instruction or the region speaks of a name: 1 not at all, up to 3."""
+        if name in query.names or name in in_region:
             return 3.0
         parts = kinds.words(name)
         told = sum(evidence.words.get(part, 0.0) for part in parts)
