@@ -28,7 +28,7 @@ from pathlib import Path
 
 if "PYTHONPATH" in os.environ:  # the commands run in other folders
     os.environ["PYTHONPATH"] = os.pathsep.join(os.path.abspath(part) for part in os.environ["PYTHONPATH"].split(os.pathsep) if part)
-APPLY = [sys.executable, "-c", "from cromwell.apply.cw_apply import main; main()", "-q"]
+APPLY = [sys.executable, "-c", "from cromwell.apply.apply_start import main; main()", "-q"]
 IDLE_SYNC = "int fsync(int fd) { return fd < 0; }\n"
 IDLE_SYNC += "int sync_file_range(int fd, long at, long size, unsigned how) { return fd + at + size + how < 0; }\n"
 THREADS = 32

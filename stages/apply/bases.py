@@ -6,7 +6,6 @@ into it.
 from __future__ import annotations
 
 import os
-import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -54,6 +53,8 @@ class Bases:
         return self._git("blob", name) if size is not None and int(size) <= MAX_FILE_BYTES else None
 
     def _git(self, how: str, name: str) -> bytes | None:
+        import subprocess
+
         # A partial clone would fetch what it lacks, so no protocol is allowed.
         environment = {**os.environ, "GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1", "GIT_NO_REPLACE_OBJECTS": "1",
                        "GIT_TERMINAL_PROMPT": "0"}

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from cromwell.apply import journal as journals
 from cromwell.apply import kernel
-from cromwell.apply.durable import sync_files, sync_folders
+from cromwell.apply.durable import in_pieces, sync_folders
 from cromwell.apply.errors import Refused
 from cromwell.apply.journal import Entry, Folder, Journal, State
 from cromwell.apply.paths import show
@@ -159,29 +159,37 @@ def _folders(tree: Tree) -> Iterator[_Folders]:
 
 def _write_temporaries(tree: Tree, steps: Iterable[Step], journal: Journal, work: Work) -> None:
     """Makes the folders and writes every new content beside its place, for good."""
-    written = []
     with _folders(tree) as folders:
         for folder in journal.made:
             outer = folders.of(folder.path)
             with suppress(FileExistsError):
                 os.mkdir(_name(folder.path), 0o777 if folder.mode is None else 0o700, dir_fd=outer)
                 set_folder(outer, _name(folder.path), folder)
-        for step, entry in zip(steps, journal.entries, strict=True):
-            if step.new is None or step.same_data:
-                continue
-            returning = work.returning.get(entry.path)
-            if step.new.link:
-                make_link(step.new.data, _name(entry.temporary), folders.of(entry.path), _owner(step, returning))
-                continue
-            fd = os.open(_name(entry.temporary), NEW_FILE, 0o600, dir_fd=folders.of(entry.path))
-            try:
+    new = [(step, entry) for step, entry in zip(steps, journal.entries, strict=True) if step.new is not None and not step.same_data]
+    in_pieces(new, lambda piece: _write_some(tree, piece, work))
+
+
+def _write_some(tree: Tree, new: Iterable[tuple[Step, Entry]], work: Work) -> None:
+    """Writes a few new files, and waits for them together."""
+    written: list[int] = []
+    try:
+        with _folders(tree) as folders:
+            for step, entry in new:
+                assert step.new is not None
+                folder, name, returning = folders.of(entry.path), _name(entry.temporary), work.returning.get(entry.path)
+                if step.new.link:
+                    make_link(step.new.data, name, folder, _owner(step, returning))
+                    continue
+                fd = os.open(name, NEW_FILE, 0o600, dir_fd=folder)
+                written.append(fd)
                 _write(fd, step.new.data)
                 _take_over(fd, entry, step, returning)
                 kernel.start_writing(fd)
-            finally:
-                os.close(fd)
-            written.append(entry.temporary)
-    sync_files(tree, written)
+        for fd in written:
+            os.fsync(fd)
+    finally:
+        for fd in written:
+            os.close(fd)
 
 
 def _write(fd: int, data: bytes) -> None:
@@ -305,18 +313,21 @@ def _set_mode(folder: int, path: bytes, old: File, mode: int) -> None:
 
 def _clear(tree: Tree, steps: Iterable[Step], journal: Journal) -> None:
     """Removes what was replaced and the folders that are empty now, and makes all names durable."""
-    touched = {_folder(folder.path) for folder in journal.made}
-    with _folders(tree) as folders:
-        for step, entry in zip(steps, journal.entries, strict=True):
-            touched.add(_folder(entry.path))
-            if step.old and not step.same_data:
-                with suppress(FileNotFoundError):
-                    os.unlink(_name(entry.temporary), dir_fd=folders.of(entry.path))
+    touched = {_folder(changed.path) for changed in (*journal.made, *journal.entries)}
+    replaced = [entry.temporary for step, entry in zip(steps, journal.entries, strict=True) if step.old and not step.same_data]
+    in_pieces(replaced, lambda piece: _remove(tree, piece))
     for folder in reversed(journal.emptied):
         with tree.folder_of(folder.path) as outer:
             if outer is not None and _remove_if_empty(_name(folder.path), outer):
                 touched.add(_folder(folder.path))
     sync_folders(tree, sorted(touched))
+
+
+def _remove(tree: Tree, paths: Iterable[bytes]) -> None:
+    with _folders(tree) as folders:
+        for path in paths:
+            with suppress(FileNotFoundError):
+                os.unlink(_name(path), dir_fd=folders.of(path))
 
 
 def _remove_if_empty(name: bytes, folder: int) -> bool:

@@ -8,7 +8,7 @@ the old files' bytes one after another, a digest of all that.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import json
 import os
 import time
@@ -196,7 +196,8 @@ class State:
 
 def _encode(journal: Journal, root: str, write: Any) -> None:
     entries = [{"path": os.fsdecode(path), "temporary": os.fsdecode(temporary), "size": None if old is None else len(old), "mode": mode,
-                "owner": owner, "times_ns": times_ns, "xattrs": [[name, base64.b64encode(value).decode()] for name, value in xattrs],
+                "owner": owner, "times_ns": times_ns,
+                "xattrs": [[name, binascii.b2a_base64(value, newline=False).decode()] for name, value in xattrs],
                 "new_blob": new_blob, "new_mode": new_mode, "link": link, "new_link": new_link}
                for path, temporary, old, mode, owner, times_ns, xattrs, new_blob, new_mode, link, new_link in journal.entries]
     folders = {name: [[os.fsdecode(path), mode, owner] for path, mode, owner in value]
@@ -229,7 +230,7 @@ def read(path: str, damaged_hint: str, version_hint: str) -> Journal | None:
         size = field["size"]
         old = None if size is None else text[at:at + size]
         at += size or 0
-        xattrs = tuple((name, base64.b64decode(value)) for name, value in field["xattrs"])
+        xattrs = tuple((name, binascii.a2b_base64(value)) for name, value in field["xattrs"])
         entries.append(Entry(os.fsencode(field["path"]), os.fsencode(field["temporary"]), old, field["mode"], tuple(field["owner"]),
                              tuple(field["times_ns"]), xattrs, field["new_blob"], field["new_mode"], field["link"], field["new_link"]))
     made, emptied = ([Folder(os.fsencode(path), mode, owner and tuple(owner)) for path, mode, owner in header[name]]
@@ -276,7 +277,7 @@ def plan_journal(tree: Tree, steps: Iterable[Any], umask: int, made_modes: Mappi
         entries.append(Entry(path, temporary, old.data if old else None, old.mode if old else 0,
                              (status.st_uid, status.st_gid) if status else (0, 0),
                              (status.st_atime_ns, status.st_mtime_ns) if status else (0, 0), old.xattrs if old else (),
-                             blob_hash(new.data) if new else None, new_mode(new, umask) if new else None,
+                             (new.blob or blob_hash(new.data)) if new else None, new_mode(new, umask) if new else None,
                              bool(old and old.link), bool(new and new.link)))
         if new is None and may_go is None:
             while folder and folder not in emptied:

@@ -37,26 +37,26 @@ class Hunk:
     count the context lines at either end. The lines are made when they are first asked for: a hunk that stands at its stated line has
     no need of them (FilePatch.fitted)."""
 
-    __slots__ = ("old_start", "old_count", "new_start", "new_count", "leading", "trailing", "patch_line", "_made", "_lines")
+    __slots__ = ("old_start", "old_count", "new_start", "new_count", "leading", "trailing", "patch_line", "_make", "_lines")
 
-    def __init__(self, old: tuple[int, int], new: tuple[int, int], context: tuple[int, int], patch_line: int,
+    def __init__(self, old_start: int, old_count: int, new_start: int, new_count: int, leading: int, trailing: int, patch_line: int,
                  make: Callable[[], Lines] | None, lines: Lines | None = None):
-        (self.old_start, self.old_count), (self.new_start, self.new_count), (self.leading, self.trailing) = old, new, context
-        self.patch_line, self._made, self._lines = patch_line, make, lines
+        self.old_start, self.old_count, self.new_start, self.new_count = old_start, old_count, new_start, new_count
+        self.leading, self.trailing, self.patch_line, self._make, self._lines = leading, trailing, patch_line, make, lines
 
     @classmethod
     def of(cls, old_start: int, new_start: int, lines: Lines, patch_line: int) -> Hunk:
         """The hunk that holds these lines."""
         old, new, marks = lines
-        context = len(marks) - len(marks.lstrip(b" ")), len(marks) - len(marks.rstrip(b" "))
-        return cls((old_start, len(old)), (new_start, len(new)), context, patch_line, None, lines)
+        leading, trailing = len(marks) - len(marks.lstrip(b" ")), len(marks) - len(marks.rstrip(b" "))
+        return cls(old_start, len(old), new_start, len(new), leading, trailing, patch_line, None, lines)
 
     @property
     def lines(self) -> Lines:
         """The lines of both sides, and the marks."""
         if self._lines is None:
-            assert self._made is not None
-            self._lines = self._made()
+            assert self._make is not None
+            self._lines = self._make()
         return self._lines
 
     @property
@@ -80,8 +80,7 @@ class Hunk:
             old, new, marks = self.lines
             return new, old, marks.translate(_OPPOSITE)
 
-        context = self.leading, self.trailing
-        return Hunk((self.new_start, self.new_count), (self.old_start, self.old_count), context, self.patch_line, lines)
+        return Hunk(self.new_start, self.new_count, self.old_start, self.old_count, self.leading, self.trailing, self.patch_line, lines)
 
     def shortened(self, before: int, after: int) -> Hunk:
         """The hunk without its first `before` and last `after` lines, which must be context."""
@@ -171,8 +170,8 @@ class Patch:
 
     def _file(self, number: int, strings: bytes, hunks: list[Hunk], line: int, flags: int, first_hunk: int, hunk_count: int,
               first_block: int, block_count: int, *places: int) -> FilePatch:
-        old_name, new_name, old_header, new_header, old_mode, new_mode, old_blob, new_blob = (
-            None if size == _ABSENT else strings[at:at + size] for at, size in zip(places[::2], places[1::2], strict=True))
+        old_name, new_name, old_header, new_header, old_mode, new_mode, old_blob, new_blob = [
+            strings[at:at + size] if size != _ABSENT else None for at, size in zip(places[::2], places[1::2], strict=True)]
         header = None if old_header is None or new_header is None else (old_header, new_header)
         assert old_name is not None and new_name is not None
         binary = self._blocks(strings, first_block, block_count) if flags & _BINARY else None
@@ -195,10 +194,7 @@ class Patch:
 
     def _hunk(self, line: int, old_start: int, old_count: int, new_start: int, new_count: int, _lines: int, leading: int, trailing: int,
               at: int, size: int, _old_bytes: int, _new_bytes: int) -> Hunk:
-        def lines() -> Lines:
-            return _body(self.text[at:at + size])
-
-        return Hunk((old_start, old_count), (new_start, new_count), (leading, trailing), line, lines)
+        return Hunk(old_start, old_count, new_start, new_count, leading, trailing, line, lambda: _body(self.text[at:at + size]))
 
     def fitted(self, number: int, how: int, data: bytes) -> bytes | None:
         """cw_patch_fit."""

@@ -17,6 +17,7 @@ from cromwell.apply.parse import DEV_NULL, FilePatch
 MAX_PARTS = 255
 _LONE_PREFIX = re.compile(rb"[abciow12]/")  # of git, with diff.mnemonicPrefix too
 _SLASHES = re.compile(rb"/+")
+_PLAIN = re.compile(rb"(?:[A-Za-z0-9_+-][A-Za-z0-9_.+-]*/){0,254}[A-Za-z0-9_+-][A-Za-z0-9_.+-]*")  # nothing in such a name needs care
 
 Target = tuple["bytes | None", "bytes | None"]
 """(path before, path after), relative to the root; None where the file is absent."""
@@ -49,7 +50,7 @@ def _prefix_parts(files: Sequence[FilePatch]) -> int:
             lone = lone or bool(_LONE_PREFIX.match(new if old == DEV_NULL else old))
         elif old == new:
             found.add(0)
-        elif _parts(old)[1:] == _parts(new)[1:] != []:
+        elif _rest(old) == _rest(new) != []:
             found.add(1)
         else:
             lone = lone or bool(_LONE_PREFIX.match(old) and _LONE_PREFIX.match(new))
@@ -59,8 +60,9 @@ def _prefix_parts(files: Sequence[FilePatch]) -> int:
     return found.pop() if found else int(lone)
 
 
-def _parts(name: bytes) -> list[bytes]:
-    return [part for part in _SLASHES.split(name) if part != b"."]
+def _rest(name: bytes) -> list[bytes]:
+    """The parts after the first."""
+    return [part for part in (_SLASHES.split(name) if b"//" in name else name.split(b"/")) if part != b"."][1:]
 
 
 def _target(file: FilePatch, strip: int, exists: Callable[[bytes], bool]) -> Target:
@@ -83,6 +85,8 @@ def _target(file: FilePatch, strip: int, exists: Callable[[bytes], bool]) -> Tar
 
 def _clean(file: FilePatch, name: bytes, strip: int) -> bytes:
     """`name` without its first `strip` parts, checked."""
+    if _PLAIN.fullmatch(name) and name.count(b"/") >= strip:
+        return name.split(b"/", strip)[strip]
     where = f"patch line {file.patch_line}: {show(name)}"
     parts = _SLASHES.split(name)
     if len(parts) <= strip:

@@ -22,13 +22,15 @@ _REGULAR, _LINK = re.compile(rb"100([0-7]{3})"), b"120000"
 
 class Content(NamedTuple):
     """A file as it is or will be, or a symbolic link with its target as `data`; `mode` None is that of a new file, by the umask and
-    `executable`. `like` is the file whose owner and extended attributes it has, through renames and copies."""
+    `executable`. `like` is the file whose owner and extended attributes it has, through renames and copies; `blob` git's name of the data,
+    where it is known."""
 
     data: bytes
     executable: bool
     mode: int | None
     link: bool = False
     like: File | None = None
+    blob: str | None = None
 
     @classmethod
     def of(cls, data: bytes, mode: int, link: bool, like: File | None = None) -> Content:
@@ -214,7 +216,7 @@ class Plan:
                 return Report(target, ALREADY, None, blob_hash(occupant.data), [])
             hint = f"the patch makes it by a {file.moved} from {show(source)}; move it away first"
             raise Refused(f"{show(target)}: exists already", hint)
-        if there is None and not file.git and len(file.hunks) == 1 and not file.hunks[0].old:
+        if there is None and not file.git and len(file.hunks) == 1 and not file.hunks[0].old_count:
             return self._create(file, target)  # GNU diff -N without dates
         if there is None:
             raise Refused(f"{show(source)}: no such file", _root_hint(self.tree, source))
@@ -228,13 +230,14 @@ class Plan:
             return Report(source, ALREADY, blob_hash(data), blob_hash(data), [])
         if file.moved == "rename" and (source not in self.filled or there is self.now[source]):
             self.now[source] = None
-        self.now[target] = there._replace(data=data, executable=there.executable if executable is None else executable)
+        blob = blob_hash(data)
+        self.now[target] = there._replace(data=data, executable=there.executable if executable is None else executable, blob=blob)
         status = {"rename": "renamed", "copy": "copied", "": "mode changed" if data == there.data else "patched"}[file.moved]
         if outcome.conflicts:
             status += " with conflicts"
         elif outcome.rejected and data == there.data and not file.moved and not mode_changes:
             status = REJECTED
-        return Report(target, status, blob_hash(there.data), blob_hash(data), outcome.hunks)
+        return Report(target, status, blob_hash(there.data), blob, outcome.hunks)
 
     def _patched(self, file: FilePatch, source: bytes, there: Content, target: bytes | None = None) -> Outcome:
         """What the part makes of the file; hunks without a place are kept for its .rej file."""
