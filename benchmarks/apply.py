@@ -3,9 +3,11 @@
     python -m benchmarks.apply speed [--files 1000] [--rounds 5] [--folder DIR]
     python -m benchmarks.apply kills [--runs 500] [--files 200] [--folder DIR]
 
-`speed` applies one patch to the same tree as whole processes, interleaved; the minimum of the rounds counts. "Durable" is cw-apply as it
-is, and git apply followed by an fsync of each file and folder it touched, in as many threads (git apply makes nothing durable). "Not
-durable" is git apply as it is, and cw-apply with fsync made to do nothing by a library in front of the C library, here alone.
+`speed` applies one patch to trees of the same files as whole processes, interleaved; the minimum of the rounds counts, of time and of
+processor time. "Durable" is cw-apply as it is, and git apply followed by an fsync of each file and folder it touched, in as many threads
+(git apply makes nothing durable). "Not durable" is git apply as it is, and cw-apply with fsync made to do nothing by a library in front
+of the C library, here alone. Every run has a tree of its own: an ext4 without journal takes the longer to make a file the more were
+deleted in the same folder within the last minutes.
 
 `kills` applies a patch in a process that SIGKILL ends at a random instant, recovers, and looks: the tree must be the old or the new one,
 and nothing left over.
@@ -14,6 +16,7 @@ and nothing left over.
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import random
@@ -25,6 +28,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 if "PYTHONPATH" in os.environ:  # the commands run in other folders
     os.environ["PYTHONPATH"] = os.pathsep.join(os.path.abspath(part) for part in os.environ["PYTHONPATH"].split(os.pathsep) if part)
@@ -74,28 +78,49 @@ def make_durable(root: Path, count: int) -> None:
         list(pool.map(sync, sorted({path.parent for path in files})))
 
 
-def speed(folder: Path, count: int, rounds: int) -> dict[str, float]:
-    """Best seconds of each way to apply the patch."""
-    root, text = folder / "root", folder / "p.diff"
-    fill(root, count)
-    text.write_bytes(patch(root, count))
+def installed(folder: Path) -> str:
+    """A folder for PYTHONPATH that holds the package as an installation does: with its bytecode, whatever PYTHONDONTWRITEBYTECODE says."""
+    import cromwell
+
+    shutil.copytree(Path(cromwell.__file__).parent, folder / "site" / "cromwell", ignore=shutil.ignore_patterns("models", "__pycache__"))
+    compileall.compile_dir(folder / "site", quiet=1)
+    return str(folder / "site")
+
+
+class Spent(NamedTuple):
+    """What a way to apply the patch took: seconds by the clock, and of the processor."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def speed(folder: Path, count: int, rounds: int) -> dict[str, Spent]:
+    """The least that each way to apply the patch took."""
+    text = folder / "p.diff"
+    fill(folder / "first", count)
+    text.write_bytes(patch(folder / "first", count))
     (folder / "idle.c").write_text(IDLE_SYNC)
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", folder / "idle.so", folder / "idle.c"], check=True)
-    environment = {**os.environ, "CROMWELL_STATE": str(folder / "state"), "GIT_CEILING_DIRECTORIES": str(folder)}
+    environment = {**os.environ, "CROMWELL_STATE": str(folder / "state"), "GIT_CEILING_DIRECTORIES": str(folder),
+                   "PYTHONPATH": installed(folder)}
     idle = {**environment, "LD_PRELOAD": str(folder / "idle.so")}
     ours, git = [*APPLY, str(text)], ["git", "apply", str(text)]
     ways = {"cw-apply, durable": (ours, environment, False), "git apply, durable": (git, environment, True),
             "cw-apply, not durable": (ours, idle, False), "git apply, not durable": (git, environment, False)}
-    best: dict[str, float] = {}
-    for _round in range(rounds):
+    best: dict[str, Spent] = {}
+    for turn in range(rounds):
         for name, (command, variables, then_sync) in ways.items():
+            root = folder / f"{turn}-{name.replace(', ', '-').replace(' ', '-')}"
             fill(root, count)
             os.sync()
-            start = time.perf_counter()
+            start, before = time.perf_counter(), os.times()
             subprocess.run(command, cwd=root, env=variables, check=True)
             if then_sync:
                 make_durable(root, count)
-            best[name] = min(best.get(name, 1e9), time.perf_counter() - start)
+            wall_s, after = time.perf_counter() - start, os.times()
+            cpu_s = sum(after[:4]) - sum(before[:4])
+            known = best.get(name, Spent(wall_s, cpu_s))
+            best[name] = Spent(min(known.wall_s, wall_s), min(known.cpu_s, cpu_s))
     return best
 
 
@@ -163,12 +188,12 @@ def main() -> int:
             print(json.dumps(found) if options.json else ", ".join(f"{name} {count}" for name, count in found.items()))
             return 1 if found["mixture"] or found["litter"] else 0
         best = speed(Path(scratch), options.files or 1000, options.rounds)
-    ratios = {how: best[f"cw-apply, {how}"] / best[f"git apply, {how}"] for how in ("durable", "not durable")}
+    ratios = {how: best[f"cw-apply, {how}"].wall_s / best[f"git apply, {how}"].wall_s for how in ("durable", "not durable")}
     if options.json:
-        print(json.dumps({"version": 1, "seconds": best, "ratios": ratios}))
+        print(json.dumps({"version": 2, "seconds": {name: spent._asdict() for name, spent in best.items()}, "ratios": ratios}))
     else:
-        for name, seconds in best.items():
-            print(f"{name:26}{1e3 * seconds:8.0f} ms")
+        for name, spent in best.items():
+            print(f"{name:26}{1e3 * spent.wall_s:8.0f} ms{1e3 * spent.cpu_s:8.0f} ms of the processor")
         print(", ".join(f"{how}: {ratio:.2f} times git apply" for how, ratio in ratios.items()))
     return 0
 

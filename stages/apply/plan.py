@@ -17,6 +17,7 @@ from cromwell.apply.paths import Target, show
 from cromwell.apply.tree import File, Tree
 
 ALREADY = "already applied"
+_USUAL = {None: None, b"100644": False, b"100755": True}  # executable or not, for the modes that git writes of files
 _REGULAR, _LINK = re.compile(rb"100([0-7]{3})"), b"120000"
 
 
@@ -269,6 +270,8 @@ def _root_hint(tree: Tree, path: bytes) -> str:
 
 
 def _check_kind(file: FilePatch, rules: Rules) -> None:
+    if file.binary is None and file.old_mode in _USUAL and file.new_mode in _USUAL:
+        return
     if file.binary is not None:
         if not rules.binary:
             raise Refused(f"patch line {file.patch_line}: a binary file", "--binary allows git's binary patches; --exclude leaves it out")
@@ -291,4 +294,4 @@ def _is_link(mode: bytes | None) -> bool:
 
 def _executable(mode: bytes | None) -> bool | None:
     """Whether a git mode says executable, as git takes it: by the owner's bit."""
-    return None if mode is None else bool(int(mode, 8) & 0o100)
+    return _USUAL[mode] if mode in _USUAL else bool(int(mode, 8) & 0o100)
