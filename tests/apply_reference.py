@@ -166,6 +166,7 @@ class _Parser:
         new_name, new_epoch = self.name(self.at + 1)
         self.at += 2
         hunks = self.hunks()
+        header = (old_name, new_name) if len(hunks) == 1 and DEV_NULL not in (old_name, new_name) else None
         if len(hunks) == 1:  # GNU diff -N dates a missing file to 1970 instead of naming /dev/null, Subversion says "(nonexistent)"
             if old_epoch and not hunks[0].old and hunks[0].old_start == 0:
                 old_name = DEV_NULL
@@ -173,7 +174,7 @@ class _Parser:
                 new_name = DEV_NULL
         if old_name == new_name == DEV_NULL:
             raise self.error(start, "both names are /dev/null")
-        return self.checked(FilePatch(start + 1, False, None, old_name, new_name, None, None, None, None, "", self.crlf(start), hunks))
+        return self.checked(FilePatch(start + 1, False, header, old_name, new_name, None, None, None, None, "", self.crlf(start), hunks))
 
     def crlf(self, at: int) -> bool:
         return self.lines[at].endswith(b"\r")

@@ -476,3 +476,38 @@ def test_folders_as_prefixes(tmp_path):
     put(tmp_path, {"poem.txt": POEM})
     (step,) = steps(tmp_path, PLAIN.replace(b"a/", b"cromwell-1.0/").replace(b"b/", b"cromwell-1.1/"))
     assert step.path == b"poem.txt"
+
+
+# ---- Words for what goes wrong in real use -----------------------------------------------------------------------------------
+
+
+def test_prefixes_of_files_that_are_only_made_or_deleted(tmp_path):
+    """GNU diff -ruN old new: dates say which files are missing, both names which prefix they have."""
+    text = (b"diff -ruN old/gone.py new/gone.py\n--- old/gone.py\t2020-01-01 00:00:00.000000000 +0000\n"
+            b"+++ new/gone.py\t1970-01-01 00:00:00.000000000 +0000\n@@ -1 +0,0 @@\n-x = 1\n"
+            b"--- old/made\t1970-01-01 00:00:00.000000000 +0000\n+++ new/made\t2020-01-01 00:00:00.000000000 +0000\n@@ -0,0 +1 @@\n+1\n")
+    files = parse.parse(text, "patch")
+    assert paths.targets(files, None, lambda _path: True) == [(b"gone.py", None), (None, b"made")]
+
+
+@pytest.mark.parametrize(("text", "hint"), [
+    (b"\x1b[1mdiff --git a/f b/f\x1b[m\n\x1b[1m--- a/f\x1b[m\n", "--no-color"), (b"404\n", "give a unified diff"),
+    (b"From: x\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n--- a/new\n+++ b/new\n@@ -0,0 +1 @@\n+x =3D 1\n", "git mailinfo"),
+    (b"From: x\ncontent-transfer-encoding: BASE64\n\nLS0tIGEvbmV3\n", "git mailinfo"),
+])
+def test_what_is_no_patch_or_not_yet(text, hint):
+    with pytest.raises(PatchError) as caught:
+        parse.parse(text, "patch")
+    assert hint in caught.value.hint
+
+
+def test_a_message_about_encodings_is_no_encoded_mail():
+    text = b"From: x\n\ncontent-transfer-encoding: base64\n--- a/new\n+++ b/new\n@@ -0,0 +1 @@\n+x =3D 1\n"
+    assert len(parse.parse(text, "patch")) == 1
+
+
+def test_a_name_that_is_there_with_its_first_folder(tmp_path):
+    root = put(tmp_path, {"src/a": b"1\n"})
+    with pytest.raises(Refused) as caught:
+        steps(root, b"--- src.orig/a\n+++ src/a\n@@ -1 +1 @@\n-1\n+2\n")
+    assert caught.value.hint == "-p0 if src/a is meant, which is here"

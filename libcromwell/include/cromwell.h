@@ -306,7 +306,8 @@ typedef struct {
   uint32_t first_hunk, hunk_count;
   uint32_t first_block, block_count;    /* of a binary patch: forward and, where given, backward; none without its data */
   cw_patch_string old_name, new_name;   /* as written, unquoted; "/dev/null" where the file is absent */
-  cw_patch_string header_old, header_new; /* the names on the `diff --git` line, where they can be told */
+  cw_patch_string header_old, header_new; /* the names on the `diff --git` line, where they can be told; of other diffs
+                                           * those on the --- and +++ lines of one hunk, dates of missing files or not */
   cw_patch_string old_mode, new_mode, old_blob, new_blob;
 } cw_patch_file;
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cromwell.apply.binary_patch import Block
 
 MAX_PATCH_BYTES = 256 << 20
+MAIL_HEAD_BYTES = 16 << 10  # looked at for how the mail is encoded
 DEV_NULL = b"/dev/null"
 
 _OPPOSITE = bytes.maketrans(b"-+", b"+-")
@@ -99,7 +100,8 @@ class Hunk:
 class FilePatch(NamedTuple):
     """One file's part of a patch. Names are as written, prefixes included.
 
-    `old_name` or `new_name` DEV_NULL says that the file is absent on that side; `header_names` are those of a `diff --git` line.
+    `old_name` or `new_name` DEV_NULL says that the file is absent on that side; `header_names` are those of a `diff --git` line, or of
+    --- and +++ lines whatever their dates say.
     Modes and blobs are as written or None. `moved` is "rename" or "copy" when names come from such lines (then without prefixes),
     else "". `crlf`: header lines end in CRLF. `binary` is None for a text, else git's blocks for both directions, None where not given."""
 
@@ -239,9 +241,13 @@ def parse(text: bytes, source: str) -> list[FilePatch]:
 
         if text == NO_DIFFERENCE:
             return []
+    head = text[:MAIL_HEAD_BYTES].replace(b"\r\n", b"\n").partition(b"\n\n")[0].lower()
+    if b"\ncontent-transfer-encoding: quoted-printable" in head or b"\ncontent-transfer-encoding: base64" in head:
+        raise PatchError(f"{source}: a mail whose text is encoded", "decode it first: git mailinfo message patch < MAIL")
     files = Patch(text, source).files()
     if not files:
         if not text.strip():
             raise PatchError(f"{source}: empty", "the command before it in the pipe probably failed; look at its error")
-        raise PatchError(f"{source}: no patch found", "give a unified diff (git diff, diff -u, cw-diff) or an edit artifact")
+        hint = "give a unified diff (git diff, diff -u, cw-diff) or an edit artifact"
+        raise PatchError(f"{source}: no patch found", "it is coloured; make it with git diff --no-color" if b"\x1b[" in text else hint)
     return files

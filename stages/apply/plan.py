@@ -195,7 +195,7 @@ class Plan:
     def _delete(self, file: FilePatch, path: bytes) -> Report:
         there = self._look(path)
         if there is None:
-            self.gone.append(Refused(f"{show(path)}: no such file", _root_hint(self.tree, path)))
+            self.gone.append(Refused(f"{show(path)}: no such file", _root_hint(self.tree, path, file)))
             return Report(path, ALREADY, None, None, [])
         if path in self.retyped and there.link != _is_link(file.old_mode):  # applied already, if it is what the other part makes
             return Report(path, ALREADY, None, None, [])
@@ -220,7 +220,7 @@ class Plan:
         if there is None and not file.git and len(file.hunks) == 1 and not file.hunks[0].old_count:
             return self._create(file, target)  # GNU diff -N without dates
         if there is None:
-            raise Refused(f"{show(source)}: no such file", _root_hint(self.tree, source))
+            raise Refused(f"{show(source)}: no such file", _root_hint(self.tree, source, file))
         outcome = self._patched(file, source, there, target)
         data = outcome.data
         if there.link:
@@ -263,9 +263,12 @@ def _cuts(path: bytes) -> list[int]:
     return [at for at, byte in enumerate(path) if byte == 0x2F]
 
 
-def _root_hint(tree: Tree, path: bytes) -> str:
+def _root_hint(tree: Tree, path: bytes, file: FilePatch) -> str:
     if os.path.isfile(b"/" + path):  # an edit of a file named by an absolute path
         return f"--root / if /{show(path)} is meant"
+    for name in (file.new_name, file.old_name):
+        if name != path and b".." not in name.split(b"/") and os.path.isfile(os.path.join(os.fsencode(tree.root), name)):
+            return f"-p0 if {show(name)} is meant, which is here"
     return f"paths start from {tree.name if tree.name != '.' else 'the current folder'}; --root and -p change that"
 
 
@@ -273,7 +276,7 @@ def _check_kind(file: FilePatch, rules: Rules) -> None:
     if file.binary is None and file.old_mode in _USUAL and file.new_mode in _USUAL:
         return
     if file.binary is not None:
-        if not rules.binary:
+        if not rules.binary and file.binary[0]:
             raise Refused(f"patch line {file.patch_line}: a binary file", "--binary allows git's binary patches; --exclude leaves it out")
         patching.check_binary(file)
     where = f"patch line {file.patch_line}"

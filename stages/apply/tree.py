@@ -123,7 +123,7 @@ class Tree:
             try:
                 inner = self._enter(fd, part, make)
             except OSError as error:
-                raise self._obstacle(fd, part, b"/".join(parts[:depth + 1]), error) from None
+                raise self._obstacle(fd, part, b"/".join(parts[:depth + 1]), error, on_the_way=True) from None
             finally:
                 os.close(fd)
             if inner is None:
@@ -216,7 +216,7 @@ class Tree:
             finally:
                 os.close(fd)
 
-    def _obstacle(self, folder: int, name: bytes, path: bytes, error: OSError) -> CommandError:
+    def _obstacle(self, folder: int, name: bytes, path: bytes, error: OSError, on_the_way: bool = False) -> CommandError:
         """Why `name` in `folder` could not be opened."""
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             try:
@@ -225,6 +225,8 @@ class Tree:
                 linked = False
             what = "is a symbolic link" if linked else "is a file, not a folder"
             hint = "patch the file that it points to by its own name; a link itself only --symlinks changes"
+            if on_the_way:
+                hint = "nothing goes through a link; patch what lies behind it by its own name"
             return Refused(f"{show(path)}: {what}", hint if linked else "")
         if error.errno in (errno.ENXIO, errno.ENODEV):
             return Refused(f"{show(path)}: is not a regular file", "only regular files are patched")

@@ -51,6 +51,8 @@ static cw_status read_plain(cw_patch_reader *r, cw_patch_file *file) {
   CW_TRY(cw_patch_read_hunks(r, file));
   if (file->hunk_count == 1) {
     const cw_patch_hunk *hunk = &patch->hunks[file->first_hunk];
+    if (!cw_patch_is_null(patch, file->old_name) && !cw_patch_is_null(patch, file->new_name))
+      file->header_old = file->old_name, file->header_new = file->new_name; /* which a date must not hide: they tell prefixes */
     if (old_absent && hunk->old_count == 0 && hunk->old_start == 0) file->old_name = CW_NULL_NAME;
     if (new_absent && hunk->new_count == 0 && hunk->new_start == 0) file->new_name = CW_NULL_NAME;
   }
