@@ -16,15 +16,15 @@ from cromwell.contract.errors import CommandError
 from cromwell.contract.model_input import prompt_path
 from cromwell.contract.text import BOM, line_ends, to_lf
 from cromwell.prepare.pack.chunks import MOST_LINES, Chunk, Reader, cut
-from cromwell.prepare.rank import Ranking, Scored, Target, kinds, rank, read_query, weights
+from cromwell.prepare.rank import Ranking, Scored, Target, complete, kinds, rank, read_query, weights
 from cromwell.prepare.rank.factors import region_names
 from cromwell.prepare.rank.history import History, open_history
 from cromwell.prepare.rank.protocol import Index
 
 CANDIDATE_FILES, BRIEF_FILES = 20, 56
 """Best files of which every chunk may be shown; those up to which a few chunks may."""
-MOST_BYTES = 2 << 20
-"""Bytes of candidates that are read at most: a query takes some tens of milliseconds."""
+MOST_BYTES, MOST_READ_LINES = 2 << 20, 16_000
+"""Bytes of candidates that are read at most, and lines of which every chunk may be shown: a query takes some tens of milliseconds."""
 CROSSED = ("first", "second", "last", "depth", "words", "words_best", "hot_newest", "file", "title_target")
 """Features whose worth depends on the kind of the file: the top of a changelog, the end of a test file."""
 FILE_WORTH = 0.5
@@ -79,7 +79,7 @@ def candidates(index: Index, target: Target, instruction: str, ranking: Ranking)
     best = [index.by_path[scored.path] for scored in ranking.scores[:BRIEF_FILES]]
     totals = {scored.path: scored.total for scored in ranking.scores[:BRIEF_FILES]}
     definitions = index.definitions([file.id for file in best])
-    room = MOST_BYTES
+    room, whole = MOST_BYTES, MOST_READ_LINES
     for number, file in enumerate(best):
         room -= file.size
         if room < 0 and number:
@@ -88,9 +88,10 @@ def candidates(index: Index, target: Target, instruction: str, ranking: Ranking)
             lines = split_lines(index.read(file))
         except KeyError:  # changed or gone since it was indexed
             continue
-        found = cut(lines, definitions.get(file.id, ()))
-        if number >= CANDIDATE_FILES:
-            found = reader.likeliest(file.path, found)
+        defined = definitions.get(file.id, ())
+        is_whole = number < CANDIDATE_FILES and (not number or len(lines) <= whole)
+        whole -= len(lines) if is_whole else 0
+        found = cut(lines, defined) if is_whole else reader.likeliest(file.path, len(lines), defined)
         rows = reader.describe(file.path, lines, found, ranking.evidence.places.get(file.id, ()))
         total = totals[file.path]
         for chunk, row in zip(found, rows, strict=True):
@@ -163,7 +164,8 @@ def select(index: Index, target: Target, instruction: str, budget_tokens: int, c
     target's own file only signatures far from the region are shown, where one is given."""
     if budget_tokens < 1:
         raise CommandError(f"a budget of {budget_tokens} tokens for other files", "leave room for at least one, or choose none")
-    return fill(weigh(index, target, instruction, open_history(index)), budget_tokens, count_tokens)
+    weighed = weigh(index, target, instruction, open_history(index))
+    return fill(weighed, budget_tokens, count_tokens)._replace(scores=complete(index, target, weighed.ranking))
 
 
 class Weighed(NamedTuple):
@@ -174,7 +176,7 @@ class Weighed(NamedTuple):
     """How likely each chunk changes with the edit."""
     of_file: dict[str, float]
     """How likely each candidate's file does."""
-    scores: list[Scored]
+    ranking: Ranking
 
 
 def weigh(index: Index, target: Target, instruction: str, history: History | None) -> Weighed:
@@ -201,7 +203,7 @@ def weigh(index: Index, target: Target, instruction: str, history: History | Non
         found.append(candidate)
         worths.append(OWN_WORTH)
         of_file[candidate.path] = 0.0
-    return Weighed(found, worths, of_file, ranking.scores)
+    return Weighed(found, worths, of_file, ranking)
 
 
 def fill(weighed: Weighed, budget_tokens: int, count_tokens: Callable[[bytes], int]) -> Selection:
@@ -232,4 +234,4 @@ def fill(weighed: Weighed, budget_tokens: int, count_tokens: Callable[[bytes], i
         candidate = found[number]
         misses = 0 if chosen.take(candidate, budget_tokens) else misses + 1
     excerpts = [Excerpt(path, first, last) for path in sorted(chosen.spans) for first, last, _ in chosen.spans[path]]
-    return Selection(excerpts, chosen.tokens, weighed.scores)
+    return Selection(excerpts, chosen.tokens, weighed.ranking.scores)

@@ -140,23 +140,33 @@ class Reader:
         self._titles[name] = tuple(feature for feature in features if feature[1])
         return self._titles[name]
 
-    def likeliest(self, path: str, chunks: Sequence[Chunk]) -> list[Chunk]:
-        """Up to three chunks of a file that is looked at briefly: its first, the one changed last, and that of the most telling title."""
-        chosen = chunks[:1]
-        if self.history is not None:
-            newest = self.history.changes(path)[:1]
-            chosen += [chunk for chunk in chunks if newest and chunk.first_line <= newest[0].first_line <= chunk.last_line]
-        titles = [(sum(value for _, value in self._titles.get(chunk.name) or self._title(chunk.name)), -number)
-                  for number, chunk in enumerate(chunks) if chunk.is_start]
-        if titles and max(titles)[0] > 0:
-            chosen.append(chunks[-max(titles)[1]])
-        return sorted(set(chosen))
+    def likeliest(self, path: str, count: int, definitions: Sequence[DefinitionLike]) -> list[Chunk]:
+        """Up to three chunks of a file of `count` lines that is looked at briefly: its first lines, those changed last, and those of the
+        definition whose name tells most."""
+        chosen = [(1, min(MOST_LINES, count), "", False)] if count else []
+        newest = self.history.changes(path)[:1] if self.history is not None else []
+        for change in newest:
+            first = max(1, change.first_line - 2)
+            chosen.append((first, min(count, change.last_line + 2, first + MOST_LINES - 1), "", False))
+        best = 0.0
+        for definition in definitions:
+            name = definition.name.rpartition(".")[2]
+            told = sum([value for feature, value in self._titles.get(name) or self._title(name) if feature != "outside"])
+            if told > best:
+                best = told
+                chosen[2:] = [(definition.first_line, min(count, definition.last_line, definition.first_line + MOST_LINES - 1), name, True)]
+        found: list[Chunk] = []
+        for first, last, name, is_start in sorted(chosen):
+            if first <= last and (not found or first > found[-1].last_line):
+                found.append(Chunk(first, last, name, is_start))
+        return found
 
     def describe(self, path: str, lines: Sequence[bytes], chunks: Sequence[Chunk],
                  places: Sequence[tuple[DefinitionLike, float]]) -> list[dict[str, float]]:
         """What speaks for each of a file's chunks, or of some of them, by feature."""
         rows: list[dict[str, float]] = []
-        share, count = 1.0 / max(1, len(chunks)), len(lines)
+        count = len(lines)
+        share = min(1.0, MOST_LINES / max(1, count))
         for first, last, name, is_start in chunks:
             row = self._read(b"".join(lines[first - 1:last]))
             row.update(self._titles.get(name) or self._title(name))

@@ -7,6 +7,7 @@ where they come from; docs/context.md)."""
 
 from __future__ import annotations
 
+import bisect
 import functools
 import json
 import os
@@ -19,7 +20,7 @@ from cromwell.prepare.rank.history import History, open_history
 from cromwell.prepare.rank.protocol import Index, Target
 from cromwell.prepare.rank.query import Query, read_query
 
-__all__ = ["Evidence", "History", "Index", "Query", "Ranking", "Scored", "Target", "rank", "rank_files", "weights"]
+__all__ = ["Evidence", "History", "Index", "Query", "Ranking", "Scored", "Target", "complete", "rank", "rank_files", "weights"]
 
 CROSSED = ("together", "often", "text", "said", "lately", "path_words")
 """Factors whose worth depends on the kind of the file: what a changelog says is no evidence, that it changes often is."""
@@ -39,7 +40,7 @@ class Ranking(NamedTuple):
     """All that scoring found."""
 
     scores: list[Scored]
-    """Best first."""
+    """Of the files that anything speaks for, best first."""
     evidence: Evidence
     history: History | None
 
@@ -62,7 +63,7 @@ def crossed(row: Mapping[str, float], kind: str, target_kind: str) -> dict[str, 
 
 
 def rank(index: Index, target: Target, instruction: str, history: History | None) -> Ranking:
-    """Scores all files but the target. `history` None: the factors that rest on the past are absent."""
+    """Scores the files that anything speaks for. `history` None: the factors that rest on the past are absent."""
     rows, evidence = factors.gather(index, target, read_query(instruction), history)
     fitted = weights("files" if history is not None else "files_without_history")
     base = fitted["base"]
@@ -82,6 +83,16 @@ def rank(index: Index, target: Target, instruction: str, history: History | None
     return Ranking(scores, evidence, history)
 
 
+def complete(index: Index, target: Target, ranking: Ranking) -> list[Scored]:
+    """The scores of every file but the target, best first; a file that nothing speaks for has the base alone."""
+    known = {scored.path for scored in ranking.scores}
+    base = weights("files" if ranking.history is not None else "files_without_history")["base"]
+    alone = {"base": base}
+    rest = [Scored(file.path, base, alone) for file in index.files if file.path not in known and file.path != target.path]
+    above = bisect.bisect_right(ranking.scores, -base, key=lambda scored: -scored.total)
+    return ranking.scores[:above] + rest + ranking.scores[above:]
+
+
 def rank_files(index: Index, target: Target, instruction: str) -> list[Scored]:
     """Every file of the index but the target, best first."""
-    return rank(index, target, instruction, open_history(index)).scores
+    return complete(index, target, rank(index, target, instruction, open_history(index)))

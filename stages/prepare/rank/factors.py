@@ -6,9 +6,10 @@ absent, that is 0 for every file."""
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from cromwell.prepare.rank import kinds, prior
@@ -25,6 +26,12 @@ MOST_NAMES = 80
 
 
 _NAME = re.compile(r"[^\W\d]\w+")
+
+
+MOST_FOUND, MOST_NAMED = 500, 200
+"""Files that hold words of the instruction, the best by BM25; a word of the target's name in the paths of more files says nothing."""
+MOST_USED = 200
+"""Names that the target uses whose definitions are looked up."""
 
 
 class Evidence(NamedTuple):
@@ -89,11 +96,13 @@ def gather(index: Index, target: Target, query: Query, history: History | None) 
     _names(index, query, board, evidence, count)
     if own is not None:
         _relations(index, own, target, query, board, evidence, count)
-    _paths(index, target, query, board, evidence)
-    for file_id, value in prior.central(index).items():
-        board.put(file_id, "central", value)
     if history is not None:
         _past(index, target, query, history, board, evidence)
+    _paths(index, target, query, board, evidence)
+    most_central = prior.central(index)
+    for file_id, row in board.rows.items():
+        if file_id in most_central:
+            row["central"] = most_central[file_id]
     if own is not None:
         board.rows.pop(own.id, None)
     return board.rows, evidence
@@ -113,7 +122,9 @@ def _words(index: Index, query: Query, board: _Board, evidence: Evidence, count:
     known = {word: weight for word, weight in forms.items() if frequency.get(word)}
     for word, weight in known.items():
         evidence.words[word] = weight * rarity(frequency[word], count)
-    board.put_scaled("text", index.bm25(known))
+    found = index.bm25(known)
+    best = sorted(found, key=lambda file_id: (-found[file_id], file_id))[:MOST_FOUND]
+    board.put_scaled("text", {file_id: found[file_id] for file_id in best})
 
 
 def _names(index: Index, query: Query, board: _Board, evidence: Evidence, count: int) -> None:
@@ -170,7 +181,7 @@ def _relations(index: Index, own: FileLike, target: Target, query: Query, board:
     own_names = index.references([own.id]).get(own.id, {})
     used = {name: spoken_of(name) * min(2.0, math.sqrt(times)) for name, times in own_names.items() if len(name) > 3}
     definers: dict[int, float] = {}
-    others = [name for name in used if name not in defined]
+    others = sorted((name for name in used if name not in defined), key=lambda name: (-used[name], name))[:MOST_USED]
     for name, places in index.defining(others).items():
         if 0 < len(places) <= 4:
             worth = evidence.used[name] = used[name] / len(places)
@@ -190,16 +201,46 @@ def _relations(index: Index, own: FileLike, target: Target, query: Query, board:
     board.put_scaled("alike", alike, 0.5)
 
 
+class _Paths:
+    """All paths as one text, so that a word is looked up in ten thousand of them at once."""
+
+    def __init__(self, files: Sequence[FileLike]):
+        self._files = files
+        lower = [file.path.lower() for file in files]
+        self._text = "\n".join(lower)
+        self._starts = list(itertools.accumulate([len(path) + 1 for path in lower], initial=0))
+
+    def holding(self, word: str) -> set[int]:
+        """Ids of the files whose paths hold a word; a short one only where a word begins."""
+        pattern = re.escape(word) if len(word) > 3 else r"(?<![a-z])" + re.escape(word)
+        return {self._files[bisect.bisect_right(self._starts, match.start()) - 1].id for match in re.finditer(pattern, self._text)}
+
+
 def _paths(index: Index, target: Target, query: Query, board: _Board, evidence: Evidence) -> None:
+    """Adds what paths say, to the files that anything speaks for: what lies in the target's folder or is named like it or by a word of
+    the instruction joins them."""
     name = kinds.name_of(target.path) if target.path is not None else None
+    paths = _Paths(index.files)
+    told: dict[int, float] = {}
+    for word, weight in evidence.words.items():
+        for file_id in paths.holding(word):
+            told[file_id] = told.get(file_id, 0.0) + weight
+    wanted = {*board.rows, *told}
+    if name is not None:
+        inside = name.folder + "/" if name.folder else ""
+        wanted.update([file.id for file in index.files if file.path.startswith(inside) and "/" not in file.path[len(inside):]])
+        for word in {name.core, *kinds.words(name.stem)}:
+            found = paths.holding(word) if len(word) > 2 else set()
+            wanted.update(found if len(found) <= MOST_NAMED else ())
     top = sum(sorted(evidence.words.values(), reverse=True)[:3]) or 1.0
     for file in index.files:
+        if file.id not in wanted:
+            continue
         other = kinds.name_of(file.path)
-        row: dict[str, float] = {}
-        told = sum(weight for word, weight in evidence.words.items() if word in other.words) if evidence.words else 0.0
-        if told:
-            row["path_words"] = min(1.0, told / top)
-            if other.core and other.core in query.words:
+        row = board.rows.setdefault(file.id, {})
+        if file.id in told:
+            row["path_words"] = min(1.0, told[file.id] / top)
+            if other.core in query.words:
                 row["stem_named"] = query.words[other.core]
         if name is not None:
             if other.folder == name.folder:
@@ -211,11 +252,8 @@ def _paths(index: Index, target: Target, query: Query, board: _Board, evidence: 
                 row["pair" if other.kind != name.kind else "twin"] = 1.0
             elif len(name.core) > 2 and len(other.core) > 2 and (name.core in other.core or other.core in name.core):
                 row["pair_part"] = min(len(name.core), len(other.core)) / max(len(name.core), len(other.core))
-            elif {name.kind, other.kind} == {kinds.TEST, kinds.CODE} and name.core in other.words | name.words and other.core in name.words:
-                row["pair_part"] = 0.5
         row["is_" + other.kind] = 1.0
         row["size"] = min(1.5, math.log(1 + file.tokens) / 10)
-        board.rows.setdefault(file.id, {}).update(row)
 
 
 def _past(index: Index, target: Target, query: Query, history: History, board: _Board, evidence: Evidence) -> None:

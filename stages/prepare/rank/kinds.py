@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 
 CODE, TEST, DOCS, CHANGES, SETTINGS, LOCALE, OTHER = "code", "test", "docs", "changes", "settings", "locale", "other"
 
@@ -26,22 +27,22 @@ _SPLIT = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 class Name:
     """The parts of a path that matter."""
 
-    __slots__ = ("path", "folder", "base", "stem", "suffix", "kind", "words", "core")
+    __slots__ = ("path", "folder", "base", "stem", "suffix", "kind", "core")
 
     def __init__(self, path: str):
         self.path = path
         self.folder, _, self.base = path.rpartition("/")
         dot = self.base.rfind(".")
         self.stem, self.suffix = (self.base[:dot], self.base[dot:].lower()) if dot > 0 else (self.base, "")
-        self.words = frozenset(words(path))
-        self.kind = _kind(self)
-        self.core = core(self.stem)
+        parts = words(self.stem)
+        self.kind = _kind(self, parts)
+        self.core = "".join([part for part in parts if part not in _TEST_WORDS])
         """What remains of the name without what marks a test, lower case: calc of test_calc, calc.spec, CalcTest."""
 
 
-def _kind(name: Name) -> str:
+def _kind(name: Name, parts: Sequence[str]) -> str:
     if name.suffix in CODE_SUFFIXES:
-        return TEST if words_of_folder(name.folder) & _TEST_WORDS or set(words(name.stem)) & _TEST_WORDS else CODE
+        return CODE if _TEST_WORDS.isdisjoint(parts) and _TEST_WORDS.isdisjoint(words_of_folder(name.folder)) else TEST
     if _LOCALE.search(name.path):
         return LOCALE
     if _CHANGES.search(name.path):
@@ -63,12 +64,6 @@ def words_of_folder(folder: str) -> frozenset[str]:
 def words(text: str) -> tuple[str, ...]:
     """The words of a name: get, url, path of getURL_path; lower case."""
     return tuple(part.lower() for part in _SPLIT.findall(text))
-
-
-def core(stem: str) -> str:
-    """A file's stem without what marks a test, and without the underscores of __init__, lower case."""
-    kept = [word for word in words(stem) if word not in _TEST_WORDS]
-    return "".join(kept)
 
 
 @functools.lru_cache(maxsize=1 << 17)
