@@ -83,26 +83,23 @@ typedef struct {
   uint32_t branches;
 } cursor;
 
-int cw_token_is(const cw_lexer *lexer, size_t token, const char *name) {
-  if (token >= lexer->count || lexer->tokens[token].kind != CW_TOKEN_NAME) return 0;
-  size_t size = strlen(name);
-  return lexer->tokens[token].size == size && memcmp(lexer->text + lexer->tokens[token].at, name, size) == 0;
-}
-
 static uint8_t byte_at(const cursor *c, size_t at) { return at < c->l->size ? c->l->text[at] : 0; }
 
-static void push(cursor *c, size_t at, size_t end, uint32_t line, uint8_t kind) {
-  cw_lexer *l = c->l;
-  if (l->count == l->room) {
-    size_t room = l->room * 2 + 4096;
-    cw_token *tokens = realloc(l->tokens, room * sizeof *tokens);
-    if (tokens == NULL) {
-      c->status = CW_E_MEMORY;
-      return;
-    }
-    l->tokens = tokens;
-    l->room = room;
+static __attribute__((noinline)) int grow(cursor *c) {
+  size_t room = c->l->room * 2 + 4096;
+  cw_token *tokens = realloc(c->l->tokens, room * sizeof *tokens);
+  if (tokens == NULL) {
+    c->status = CW_E_MEMORY;
+    return 0;
   }
+  c->l->tokens = tokens;
+  c->l->room = room;
+  return 1;
+}
+
+static inline void push(cursor *c, size_t at, size_t end, uint32_t line, uint8_t kind) {
+  cw_lexer *l = c->l;
+  if (l->count == l->room && !grow(c)) return;
   l->tokens[l->count++] = (cw_token){(uint32_t)at, (uint32_t)(end - at), line, c->line, kind};
 }
 
@@ -111,8 +108,10 @@ static void add_word(cursor *c, size_t at, size_t end, int is_code) {
   if (status != CW_OK) c->status = status;
 }
 
-static size_t word_end(const cursor *c, size_t at) {
-  while (at < c->l->size && cw_byte_class[c->l->text[at]] != 0) at++;
+static inline size_t word_end(const cursor *c, size_t at) {
+  const uint8_t *text = c->l->text;
+  size_t size = c->l->size;
+  while (at < size && cw_byte_class[text[at]] != 0) at++;
   return at;
 }
 
@@ -124,8 +123,9 @@ static size_t script_name_end(const cursor *c, size_t at) {
 
 /* Counts the words of text[at..end), which is no code, and its lines. */
 static void words_of_text(cursor *c, size_t at, size_t end) {
+  const uint8_t *text = c->l->text;
   while (at < end) {
-    uint8_t byte = c->l->text[at];
+    uint8_t byte = text[at];
     if (cw_byte_class[byte] != 0) {
       size_t stop = word_end(c, at);
       if (stop > end) stop = end;
@@ -426,6 +426,10 @@ static int line_begins(const cursor *c) {
 
 static void comment(cursor *c, size_t end) { literal(c, end, c->rules & KEEP_COMMENTS ? CW_TOKEN_COMMENT : 0); }
 
+/* Marks that begin nothing longer and are no brackets, in any language. */
+static const uint8_t plain_mark[256] = {['.'] = 1, [','] = 1, [':'] = 1, ['='] = 1, [';'] = 1, ['+'] = 1, ['*'] = 1, ['&'] = 1,
+                                        ['|'] = 1, ['>'] = 1, ['!'] = 1, ['?'] = 1, ['@'] = 1, ['%'] = 1, ['^'] = 1, ['~'] = 1};
+
 /* Code up to the end, or to the brace that closes it. */
 static void code(cursor *c, uint32_t depth, int until_brace) {
   cw_lexer *l = c->l;
@@ -433,7 +437,11 @@ static void code(cursor *c, uint32_t depth, int until_brace) {
   while (c->at < l->size && c->status == CW_OK) {
     uint8_t byte = l->text[c->at], next = byte_at(c, c->at + 1);
     int kind = cw_byte_class[byte];
-    if (kind == CW_BYTE_DIGIT) {
+    if (byte <= ' ') {
+      c->line += byte == '\n';
+      c->at++;
+      while (c->at < l->size && l->text[c->at] == ' ') c->at++;
+    } else if (kind == CW_BYTE_DIGIT) {
       size_t end = word_end(c, c->at);
       while (byte_at(c, end) == '.' && cw_byte_class[byte_at(c, end + 1)] == CW_BYTE_DIGIT) end = word_end(c, end + 1);
       if (c->rules & CHARACTER)
@@ -444,18 +452,16 @@ static void code(cursor *c, uint32_t depth, int until_brace) {
     } else if (kind != 0) {
       size_t word = c->at, end = c->rules & TEMPLATE ? script_name_end(c, word) : word_end(c, word);
       if (end - word <= 3 && prefixed(c, word, end)) continue;
-      add_word(c, word, end, 1);
+      if (end - word > 1) add_word(c, word, end, 1); /* single letters tell files from one another no more than brackets do */
       push(c, word, end, c->line, CW_TOKEN_NAME);
       c->at = end;
     } else if (byte == '$' && c->rules & TEMPLATE) {
       size_t word = c->at, end = script_name_end(c, word);
-      add_word(c, word, end, 1);
+      if (end - word > 1) add_word(c, word, end, 1); /* single letters tell files from one another no more than brackets do */
       push(c, word, end, c->line, CW_TOKEN_NAME);
       c->at = end;
-    } else if (byte == '\n') {
-      c->line++;
-      c->at++;
-    } else if (byte <= ' ') {
+    } else if (plain_mark[byte]) {
+      push(c, c->at, c->at + 1, c->line, byte);
       c->at++;
     } else if (byte == '/' && next == '/' && c->rules & SLASHES) {
       comment(c, line_end(c, c->at));

@@ -2,6 +2,8 @@
 #ifndef CW_INDEX_LEX_H
 #define CW_INDEX_LEX_H
 
+#include <string.h>
+
 #include "index/words.h"
 
 /* Numbers are in indexes on disk: new ones go to the end. The order is that of the names in language.c. */
@@ -34,9 +36,13 @@ typedef struct {
   uint32_t lines;
 } cw_lexer;
 
-/* Cuts lexer->text into lexer->tokens and adds its words. Comments are tokens in Python alone. */
+/* Cuts lexer->text, which has CW_TEXT_SLACK, into lexer->tokens and adds its words. Comments are tokens in Python alone. */
 cw_status cw_lex(cw_lexer *lexer);
 /* Whether a token is the word `name`. */
-int cw_token_is(const cw_lexer *lexer, size_t token, const char *name);
+static inline int cw_token_is(const cw_lexer *lexer, size_t token, const char *name) {
+  if (token >= lexer->count || lexer->tokens[token].kind != CW_TOKEN_NAME) return 0;
+  size_t size = strlen(name);
+  return lexer->tokens[token].size == size && memcmp(lexer->text + lexer->tokens[token].at, name, size) == 0;
+}
 
 #endif

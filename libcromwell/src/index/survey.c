@@ -158,7 +158,7 @@ static cw_status read_file(worker *w, const char *name, cw_survey_file *file, si
       file->state = CW_SURVEY_LARGE;
       break;
     }
-    status = reserve(&w->bytes, &w->bytes_room, (size_t)before.st_size + 64);
+    status = reserve(&w->bytes, &w->bytes_room, (size_t)before.st_size + CW_TEXT_SLACK);
     if (status != CW_OK) break;
     ssize_t got = 0;
     while (*size <= (size_t)before.st_size) {
@@ -243,14 +243,14 @@ static cw_status add_details(worker *w) {
     size_t size = dotted(defs, (int32_t)order[i], name, 0), last = size;
     if (size == 0) continue;
     while (last > 0 && name[last - 1] != '.') last--;
-    status = reserve(&w->details, &w->details_room, w->details_size + size + 64);
+    status = reserve(&w->details, &w->details_room, w->details_size + size + CW_TEXT_SLACK);
     if (status != CW_OK) break;
     w->details_size += (size_t)snprintf((char *)w->details + w->details_size, 64, "%c %u %u %u ", def->kind, def->first_line,
                                         def->signature_line, def->last_line);
     memcpy(w->details + w->details_size, name, size);
     w->details_size += size;
     w->details[w->details_size++] = '\n';
-    status = cw_posting_add(&w->lists[CW_POSTINGS_DEFINED], cw_term_hash(name + last, size - last), w->doc, 1);
+    status = cw_posting_add(&w->lists[CW_POSTINGS_DEFINED], cw_name_hash(name + last, size - last), w->doc, 1);
   }
   free(order);
   for (size_t at = 0; at < defs->imports_size && status == CW_OK;) {
@@ -450,7 +450,7 @@ cw_status cw_survey_postings(cw_survey *survey, uint32_t kind, cw_postings **out
 cw_status cw_survey_names(const uint8_t *text, size_t size, const char *path, uint8_t *out, size_t capacity, size_t *written) {
   if ((text == NULL && size > 0) || path == NULL || out == NULL || written == NULL || size > FILE_BYTES_MAX) return CW_E_ARGUMENT;
   worker w = {0};
-  cw_status status = reserve(&w.bytes, &w.bytes_room, size + 64);
+  cw_status status = reserve(&w.bytes, &w.bytes_room, size + CW_TEXT_SLACK);
   if (status == CW_OK) status = cw_words_open(&w.words);
   if (status == CW_OK) {
     if (size > 0) memcpy(w.bytes, text, size);
@@ -503,5 +503,3 @@ cw_status cw_text_terms(const uint8_t *text, size_t size, uint8_t *out, size_t c
   *written = terms.size;
   return CW_OK;
 }
-
-uint64_t cw_name_hash(const uint8_t *name, size_t size) { return cw_term_hash(name, size); }

@@ -11,18 +11,32 @@ const uint8_t cw_byte_class[256] = {
     ['_'] = CW_BYTE_UNDERSCORE,     [0x80 ... 0xff] = CW_BYTE_HIGH,
 };
 
-uint64_t cw_term_hash(const uint8_t *bytes, size_t size) {
-  uint64_t sum = size * 0xff51afd7ed558ccdu, word;
+static uint64_t load(const uint8_t *bytes) {
+  uint64_t word;
+  memcpy(&word, bytes, 8);
+  return word;
+}
+
+/* Of bytes with slack after them. */
+static inline uint64_t hash_of(const uint8_t *bytes, size_t size) {
+  uint64_t sum = size * 0xff51afd7ed558ccdu;
   for (; size >= 8; bytes += 8, size -= 8) {
-    memcpy(&word, bytes, 8);
-    sum = (sum ^ word) * 0x9e3779b97f4a7c15u;
+    sum = (sum ^ load(bytes)) * 0x9e3779b97f4a7c15u;
     sum ^= sum >> 32;
   }
-  word = 0;
-  memcpy(&word, bytes, size);
+  uint64_t word = size > 0 ? load(bytes) & (~(uint64_t)0 >> (64 - 8 * size)) : 0;
   sum = (sum ^ word) * 0x9e3779b97f4a7c15u;
   sum = (sum ^ sum >> 32) * 0xd6e8feb86659fd93u;
   return sum ^ sum >> 29;
+}
+
+uint64_t cw_term_hash(const uint8_t *bytes, size_t size) { return hash_of(bytes, size); }
+
+uint64_t cw_name_hash(const uint8_t *name, size_t size) {
+  uint8_t copy[CW_WORD_BYTES + 8] = {0};
+  if (size > CW_WORD_BYTES) return 0; /* of no word */
+  if (size > 0) memcpy(copy, name, size);
+  return hash_of(copy, size);
 }
 
 cw_status cw_words_open(cw_words *words) {
@@ -67,7 +81,7 @@ static cw_status grow(cw_words *words) {
 }
 
 /* The slot of a hash; a new one has the place and size given. */
-static cw_status slot_of(cw_words *words, uint64_t hash, uint32_t at, uint32_t size, cw_word_count **out) {
+static inline cw_status slot_of(cw_words *words, uint64_t hash, uint32_t at, uint32_t size, cw_word_count **out) {
   if (words->used * 2 > words->mask) CW_TRY(grow(words));
   size_t slot = (size_t)hash & words->mask;
   while (words->slots[slot].size > 0 && words->slots[slot].hash != hash) slot = (slot + 1) & words->mask;
@@ -82,7 +96,7 @@ static cw_status slot_of(cw_words *words, uint64_t hash, uint32_t at, uint32_t s
 cw_status cw_words_add(cw_words *words, const uint8_t *text, uint32_t at, uint32_t size, int is_code) {
   cw_word_count *slot;
   if (size > CW_WORD_BYTES) return CW_OK;
-  CW_TRY(slot_of(words, cw_term_hash(text + at, size), at, size, &slot));
+  CW_TRY(slot_of(words, hash_of(text + at, size), at, size, &slot));
   if (is_code) slot->code++;
   else slot->text++;
   return CW_OK;
@@ -96,7 +110,7 @@ cw_status cw_words_count(cw_words *words, uint64_t hash, uint32_t count) {
 }
 
 cw_status cw_word_terms(const uint8_t *word, size_t size, cw_term_fn give, void *user) {
-  uint8_t lower[CW_WORD_BYTES];
+  uint8_t lower[CW_WORD_BYTES + 8] = {0};
   if (size == 0 || size > CW_WORD_BYTES) return CW_OK;
   for (size_t i = 0; i < size; i++) lower[i] = cw_byte_class[word[i]] == CW_BYTE_UPPER ? word[i] | 0x20 : word[i];
   CW_TRY(give(user, lower, size));

@@ -26,7 +26,9 @@ uint64_t cw_term_hash(const uint8_t *bytes, size_t size);
 cw_status cw_words_open(cw_words *words);
 void cw_words_close(cw_words *words);
 void cw_words_clear(cw_words *words);
-/* Counts the word text[at..at+size). */
+/* Bytes after a text that may be read: CW_TEXT_SLACK. */
+enum { CW_TEXT_SLACK = 64 };
+/* Counts the word text[at..at+size); the text has slack. */
 cw_status cw_words_add(cw_words *words, const uint8_t *text, uint32_t at, uint32_t size, int is_code);
 /* Adds how often a hash came up, for terms: at and size stay 0 and 1. */
 cw_status cw_words_count(cw_words *words, uint64_t hash, uint32_t count);
@@ -36,7 +38,7 @@ enum { CW_BYTE_LOWER = 1, CW_BYTE_UPPER = 2, CW_BYTE_DIGIT = 3, CW_BYTE_UNDERSCO
 extern const uint8_t cw_byte_class[256];
 
 typedef cw_status (*cw_term_fn)(void *user, const uint8_t *term, size_t size);
-/* Calls `give` with the terms of a word in lower case: the whole, and its parts where there are several: parseHTTPResponse gives
+/* Calls `give` with the terms (which have slack) of a word in lower case: the whole, and its parts where there are several: parseHTTPResponse gives
  * parsehttpresponse, parse, http and response; utf8_len gives utf8_len, utf, 8 and len. ASCII alone is lowered. */
 cw_status cw_word_terms(const uint8_t *word, size_t size, cw_term_fn give, void *user);
 
