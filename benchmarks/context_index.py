@@ -2,17 +2,17 @@
 
     PYTHONPATH=build/site python -m benchmarks.context_index [--files 10000] [--many 100000] [--rounds 3] [--folder DIR] [--json]
 
-The tree holds `--files` sources of the packages installed beside this Python and of its standard library, copied; where there are fewer, they
-are copied again under other names, each with a line of its own. Read are:
+The tree holds `--files` sources of the packages installed beside this Python and of its standard library, copied; where there are
+fewer, they are copied again under other names, each with a line of its own. Read are:
 
-- cold: listing the tree, reading, tokenising, finding definitions, words and imports, and writing the database; a fresh process's work without
-  its start. Beside it os.walk, open().read() and counting tokens, one thread: with libcromwell's tokenizer through its binding, tiktoken and
-  the tokenizers library as commonly used (encode of a string), all with the same vocabulary. All take turns, and each round's best counts, by
-  the clock and in processor time.
-- touched: one file changed; opening the index again.
+- cold: listing the tree, reading, tokenising, finding definitions, words and imports, and writing the database; a process's work without
+  its start. Beside it os.walk, open().read() and counting tokens, one thread: with libcromwell's tokenizer through its binding, tiktoken
+  and the tokenizers library as commonly used (encode of a string), all with the same vocabulary. All take turns, and each one's best
+  round counts, by the clock and in processor time.
+- touched: one file changed; opening the index again, and a query.
 - warm: opening the index of the unchanged tree and one BM25 query of ten terms; in the process, and as a whole process.
 - rescan: listing `--many` small files and comparing them with what is kept.
-- walk: listing alone, beside os.walk with a stat of each file, and git ls-files where git is there.
+- walk: listing alone, beside os.walk with a stat of each file.
 """
 
 from __future__ import annotations
@@ -77,6 +77,13 @@ def fill_small(root: Path, count: int) -> None:
             folder = root / f"d{number // 5000}" / f"e{number // 50}"
             folder.mkdir(parents=True)
         (folder / f"f{number}.py").write_bytes(b"def f%d():\n    return %d\n" % (number, number))
+
+
+def stat_all(root: Path) -> None:
+    """The state of every file, in plain Python."""
+    for folder, _folders, names in os.walk(root):
+        for name in names:
+            os.stat(os.path.join(folder, name))
 
 
 def plain_walk(root: Path, count_tokens: Callable[[bytes], int]) -> int:
@@ -163,7 +170,7 @@ def measured(folder: Path, count: int, many: int, rounds: int) -> tuple[Times, d
         times.take("warm", query)
         times.take("warm process", process)
         times.take("walk", lambda: tree_files(str(root)))
-        times.take("walk, os.walk and stat", lambda: [os.stat(os.path.join(top, name)) for top, _, names in os.walk(root) for name in names])
+        times.take("walk, os.walk and stat", lambda: stat_all(root))
         changed.write_bytes(changed.read_bytes() + b"x = 1\n")
         times.take("touched", query)
         time.sleep(0.05)
@@ -176,8 +183,7 @@ def measured(folder: Path, count: int, many: int, rounds: int) -> tuple[Times, d
         for _round in range(rounds):
             times.take("rescan", lambda: open_index(str(small), chosen).close())
             times.take("rescan, walk alone", lambda: tree_files(str(small)))
-            times.take("rescan, os.walk and stat",
-                       lambda: [os.stat(os.path.join(top, name)) for top, _, names in os.walk(small) for name in names])
+            times.take("rescan, os.walk and stat", lambda: stat_all(small))
     database = sum(entry.stat().st_size for entry in os.scandir(cache / "index1"))
     return times, {"files": count, "bytes": size, "many": many, "database_bytes": database}
 

@@ -129,7 +129,8 @@ static void logical_line(state *s, size_t at, uint32_t *decorated) {
   size_t word = at + cw_token_is(l, at, "async");
   int is_function = cw_token_is(l, word, "def") || (l->language == CW_LANG_CYTHON && (cw_token_is(l, word, "cpdef"))),
       is_class = cw_token_is(l, word, "class");
-  if ((is_function || is_class) && word + 1 < l->count && l->tokens[word + 1].kind == CW_TOKEN_NAME) {
+  if ((is_function || is_class) && word + 1 < l->count && l->tokens[word + 1].kind == CW_TOKEN_NAME &&
+      l->tokens[word + 1].line == l->tokens[word].line) {
     size_t colon = header_end(l, word + 2), body = skip_comments(l, colon + 1);
     uint32_t first = *decorated != 0 ? *decorated : line;
     int32_t made = cw_defs_add(d, is_class ? CW_DEF_CLASS : CW_DEF_FUNCTION, first, l->tokens[colon].line, line, word + 1, surrounding(s));

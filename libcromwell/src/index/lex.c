@@ -249,7 +249,7 @@ static void template(cursor *c, uint32_t depth) {
 /* An element of JSX from its "<" on, with all that it holds. Its text is no code; {code} is. */
 static void element(cursor *c, uint32_t depth) {
   uint32_t elements = 0, line = c->line;
-  size_t start = c->at;
+  size_t start = c->at, tokens = c->l->count;
   int in_tag = 0, closing = 0;
   do {
     uint8_t byte = byte_at(c, c->at);
@@ -260,9 +260,7 @@ static void element(cursor *c, uint32_t depth) {
       literal(c, quoted_end(c, c->at + 1, byte, 1, 0), 0);
     } else if (byte == '{' && depth < DEPTH_MAX) {
       c->at++;
-      push(c, c->at - 1, c->at, c->line, '{');
       code(c, depth + 1, 1);
-      push(c, c->at > 0 ? c->at - 1 : 0, c->at, c->line, '}');
     } else if (!in_tag && byte == '<') {
       in_tag = 1;
       closing = byte_at(c, c->at + 1) == '/';
@@ -284,6 +282,7 @@ static void element(cursor *c, uint32_t depth) {
       c->at++;
     }
   } while (c->at < c->l->size && (elements > 0 || in_tag));
+  if (c->l->count > tokens) c->l->count = tokens; /* a value, whatever is in it */
   push(c, start, c->at, line, CW_TOKEN_STRING);
 }
 

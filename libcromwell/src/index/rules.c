@@ -111,7 +111,7 @@ static cw_status parse_owned(uint8_t *text, size_t size, cw_rules **out) {
   while (at < size && status == CW_OK) {
     const uint8_t *newline = memchr(text + at, '\n', size - at);
     size_t end = newline != NULL ? (size_t)(newline - text) : size;
-    size_t line = end - at - (newline != NULL && end > at && text[end - 1] == '\r');
+    size_t line = end - at - (end > at && text[end - 1] == '\r'); /* git ends the last line, too */
     int made;
     status = read_line(text + at, line, &all[rules->count], &made);
     if (status == CW_OK && made) rules->count++;
