@@ -140,7 +140,8 @@ def tag_map(index: MemoryIndex, target: Target, instruction: str, budget: int, c
             worth *= 0.1
         for user, times in users:
             each = worth * (50.0 if user == own.id else 1.0) * math.sqrt(times) / len(definers)
-            edges.setdefault(user, []).extend((definer, name, each) for definer in definers if definer != user)
+            if definers != {user}:
+                edges.setdefault(user, []).extend((definer, name, each) for definer in sorted(definers - {user}))
     flow = {user: sum(edge[2] for edge in found) for user, found in edges.items()}
     start = {file.id: 100.0 / len(index.files) for file in index.files}
     start[own.id] += 100.0
