@@ -6,7 +6,9 @@ alone: a function, a method, a test, a paragraph, an entry of a list."""
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -94,6 +96,9 @@ class Reader:
     def __init__(self, evidence: Evidence, query: Query, history: History | None):
         self.evidence, self.query, self.history = evidence, query, history
         self._seen: set[bytes] = set()
+        self._names = {name.encode("utf-8") for name in (*evidence.names, *evidence.defined)}
+        words = b"|".join([re.escape(word.encode("utf-8")) for word in sorted(evidence.words)])
+        self._words = re.compile(words) if words else None
         self._telling: dict[bytes, tuple[tuple[str, ...], float, float]] = {}
         self._titles: dict[str, tuple[tuple[str, float], ...]] = {"": (("outside", 1.0),)}
         self._target_words: dict[str, float] = {}
@@ -101,11 +106,18 @@ class Reader:
             for word in kinds.words(name):
                 self._target_words[word] = max(value, self._target_words.get(word, 0.0))
 
-    def _look_up(self, names: set[bytes]) -> None:
-        """Keeps what new names say: the instruction's words in them, and their worth as one of its names or of the target's."""
+    def _look_up(self, text: bytes) -> None:
+        """Keeps what names of a text say that were not seen before: the instruction's words in them, and their worth as one of its names
+        or of the target's."""
         evidence = self.evidence
-        self._seen |= names
-        for raw in names:
+        new = list(set(text.translate(_NAMES).split()) - self._seen)
+        self._seen.update(new)
+        # Few names hold a word: they are found in one pass over all.
+        telling = self._names.intersection(new)
+        starts = list(itertools.accumulate([len(raw) + 1 for raw in new], initial=0))
+        if self._words is not None:
+            telling.update([new[bisect.bisect_right(starts, match.start()) - 1] for match in self._words.finditer(b"\n".join(new).lower())])
+        for raw in telling:
             name = raw.decode("utf-8", "replace")
             known = tuple(word for word in kinds.words(name) if word in evidence.words)
             named, defined = evidence.names.get(name, 0.0), evidence.defined.get(name, 0.0)
@@ -114,11 +126,8 @@ class Reader:
 
     def _read(self, text: bytes) -> dict[str, float]:
         """The features of a chunk that its names give. Sums do not depend on the order of a set."""
-        names = set(text.translate(_NAMES).split())
-        if not names <= self._seen:
-            self._look_up(names - self._seen)
-        row = {}
-        found = [self._telling[name] for name in names & self._telling.keys()]
+        row: dict[str, float] = {}
+        found = [self._telling[name] for name in self._telling.keys() & text.translate(_NAMES).split()]
         if found:
             told = {word for known, _, _ in found for word in known}
             if told:
@@ -165,6 +174,7 @@ class Reader:
                  places: Sequence[tuple[DefinitionLike, float]]) -> list[dict[str, float]]:
         """What speaks for each of a file's chunks, or of some of them, by feature."""
         rows: list[dict[str, float]] = []
+        self._look_up(b"".join([line for first, last, _, _ in chunks for line in lines[first - 1:last]]))
         count = len(lines)
         share = min(1.0, MOST_LINES / max(1, count))
         for first, last, name, is_start in chunks:
