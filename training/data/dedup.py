@@ -22,6 +22,10 @@ BINS = BUCKETS * BUCKET_HASHES
 KEYS = BUCKETS + 1  # a file's keys: of its buckets, and of all its words in order
 _FIRST_HASHES, _MORE_HASHES = 1200, 400  # of a set at a time; all bins are filled by 1,300 on average
 _MAX = np.uint64(0xFFFFFFFFFFFFFFFF)
+_ROUND_BIT = np.uint64(57)  # above a hash's distance from the least of its bin: 2^64 / 220 is less than 2^57
+_DISTANCE = (np.uint64(1) << _ROUND_BIT) - np.uint64(1)
+_ROUNDS = 127  # at once: what is left of 64 bits, less the one that makes _MAX
+_BIN_STARTS = np.array([-(-(place << 32) // BINS) << 32 for place in range(BINS)], np.uint64)  # the least hash of each bin
 _PLACE = odd(1, SHINGLE)
 _IN_BUCKET = odd(2, BUCKET_HASHES)
 _STEP = odd(3, 1)[0]
@@ -72,11 +76,11 @@ def signatures(hashes: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     """The signature of each of some sets, uint64 [sets, BINS]; `bounds` is the first shingle of each, of which it has one at least."""
     starts, counts = bounds[:-1], np.diff(bounds)
     found = np.full((len(counts), BINS), _MAX, np.uint64)
-    _keep_least(found, mix(hashes), np.repeat(np.arange(len(counts)) * BINS, counts))  # the round 0 of all sets, no copies needed
+    _keep_least(found, mix(hashes), np.repeat(np.arange(len(counts)) * BINS, counts))  # round 0 of all sets, which needs no copies
     left = np.flatnonzero((found == _MAX).any(axis=1))  # the sets that have empty bins
     first, wanted = np.ones_like(counts), _FIRST_HASHES  # the round that is next
     while len(left):
-        rounds = np.maximum(1, -(-wanted // counts[left]) - 1)
+        rounds = np.minimum(_ROUNDS, np.maximum(1, -(-wanted // counts[left]) - 1))
         new = _least(hashes, starts[left], counts[left], first[left], rounds)
         found[left] = np.where(found[left] == _MAX, new, found[left])
         first[left] += rounds
@@ -85,36 +89,37 @@ def signatures(hashes: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     return found
 
 
-def _keep_least(rows: np.ndarray, values: np.ndarray, row_of: np.ndarray) -> None:
-    """Put hashes into the bins of `rows`, [rows, BINS], that their high bits choose, where they are less than what is there. `row_of` is
-    the first bin of the row of each, and is changed."""
+def _keep_least(least: np.ndarray, values: np.ndarray, places: np.ndarray, before: np.ndarray | None = None) -> None:
+    """Put hashes into the bins of `least`, [sets, BINS], that their high bits choose, where they are less than what is there. `places` are
+    the first bins of each one's set, and are changed. With `before`, what counts is the hash's distance from the bin's least, and above it
+    the bits of `before`."""
     bins = values >> np.uint64(32)
     bins *= np.uint64(BINS)
     bins >>= np.uint64(32)
-    row_of += bins.view(np.int64)
-    np.minimum.at(rows.reshape(-1), row_of, values)
+    bins = bins.view(np.int64)
+    if before is not None:
+        values -= _BIN_STARTS[bins]
+        values |= before
+    places += bins
+    np.minimum.at(least.reshape(-1), places, values)
 
 
 def _least(hashes: np.ndarray, starts: np.ndarray, counts: np.ndarray, first: np.ndarray, rounds: np.ndarray) -> np.ndarray:
     """The bins of each set, which has `counts` shingles from `starts` on, after a number of rounds that begin with `first`: each bin is
     filled by the first round that does so, and _MAX where none does; uint64 [sets, BINS]."""
     row_of = np.cumsum(rounds)  # a row for each round of each set
-    rows = int(row_of[-1])
-    round_of = np.arange(rows) - np.repeat(row_of - rounds - first, rounds)
-    sizes = np.repeat(counts, rounds)
+    set_of = np.repeat(np.arange(len(rounds)), rounds)
+    turns = np.arange(int(row_of[-1])) - (row_of - rounds)[set_of]
+    sizes = counts[set_of]
     ends = np.cumsum(sizes)
     places = np.arange(int(ends[-1]))
-    places += np.repeat(np.repeat(starts, rounds) - (ends - sizes), sizes)
+    places += np.repeat(starts[set_of] - (ends - sizes), sizes)
     values = hashes[places]
-    values += np.repeat(round_of.view(np.uint64) * _STEP, sizes)
-    least = np.full((rows, BINS), _MAX, np.uint64)
-    _keep_least(least, mix(values), np.repeat(np.arange(rows) * BINS, sizes))
-    least = least.reshape(-1)
-    filled = np.flatnonzero(least != _MAX)[::-1]  # late rounds first, so that the early ones have the last word
-    found = np.full(len(rounds) * BINS, _MAX, np.uint64)
-    set_of = np.repeat(np.arange(len(rounds)), rounds)
-    found[filled + ((set_of - np.arange(rows)) * BINS)[filled // BINS]] = least[filled]
-    return found.reshape(-1, BINS)
+    values += np.repeat((turns + first[set_of]).view(np.uint64) * _STEP, sizes)
+    found = np.full((len(rounds), BINS), _MAX, np.uint64)
+    before = np.repeat(turns.view(np.uint64) << _ROUND_BIT, sizes)
+    _keep_least(found, mix(values), np.repeat(set_of * BINS, sizes), before)
+    return np.where(found == _MAX, _MAX, (found & _DISTANCE) + _BIN_STARTS)
 
 
 def bucket_keys(sketches: np.ndarray) -> np.ndarray:
