@@ -29,10 +29,12 @@ THREADS = 2
 _TICK_NS, _COARSE_NS = 20_000_000, 2_000_000_000
 """How long a file's times may stay behind the clock: two ticks of a kernel at 100 Hz; on file systems without fractions 2 s."""
 _STAT = struct.Struct("<qqqQII")
+_KIND_AT = 32  # of a stat record
 
 
 class Work:
-    """What has to be done to bring `old` up to a listing: `kept` maps listed files to old ones (NONE: none), `read` are those to read."""
+    """What has to be done to bring `old` up to a listing: `kept` maps listed files to old ones (NONE: none), `read` are those to read; neither is
+    made when there is nothing to do."""
 
     def __init__(self, old: Catalog | None, listing: Listing):
         from cromwell.binding import files
@@ -43,6 +45,10 @@ class Work:
         self.read: list[int] = []
         unsettled = set(old.unsettled) if old is not None else set()
         stats = listing.stats
+        self._regular, self._submodule = files.REGULAR, files.SUBMODULE
+        self.is_clean = old is not None and not unsettled and old.names == listing.names and old.stats == stats
+        if self.is_clean:
+            return
         if old is not None and old.names == listing.names:
             same = old.stats == stats
             for number in range(self.count):
@@ -50,7 +56,6 @@ class Work:
                 at = number * STAT_BYTES
                 if number in unsettled or not same and old.stats[at:at + STAT_BYTES] != stats[at:at + STAT_BYTES]:
                     self.read.append(number)
-            self.is_clean = same and not unsettled
         else:
             places = {} if old is None else {name: place for place, name in enumerate(old.names.split(b"\0")[:-1])}
             for number, name in enumerate(listing.names.split(b"\0")[:-1]):
@@ -60,13 +65,10 @@ class Work:
                 if place == NONE or place in unsettled or \
                         old.stats[place * STAT_BYTES:(place + 1) * STAT_BYTES] != stats[at:at + STAT_BYTES]:  # type: ignore[union-attr]
                     self.read.append(number)
-            self.is_clean = False
-        self._kind_at = 32  # of a stat record
         self.read = [number for number in self.read if self._kind(number) == files.REGULAR]
-        self._regular, self._submodule = files.REGULAR, files.SUBMODULE
 
     def _kind(self, number: int) -> int:
-        return self.listing.stats[number * STAT_BYTES + self._kind_at]
+        return self.listing.stats[number * STAT_BYTES + _KIND_AT]
 
     def start(self) -> Catalog:
         """A catalog of the listing with what is known of the files that are kept."""

@@ -6,8 +6,10 @@ import bisect
 import math
 import os
 import sqlite3
+import struct
 from array import array
 from collections.abc import Callable, Iterable, Mapping
+from itertools import compress
 from typing import Any, TypeVar
 
 from cromwell.prepare.index.catalog import DIGEST_BYTES, NONE, STAT_BYTES, Catalog
@@ -18,6 +20,7 @@ BM25_K1, BM25_B = 1.2, 0.75
 """The usual values (Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework")."""
 
 T = TypeVar("T")
+_DIGEST = struct.Struct(f"{DIGEST_BYTES}s")
 
 
 class Index:
@@ -33,17 +36,14 @@ class Index:
         from cromwell.binding import index
 
         self._store, self._catalog = store, catalog
-        names = catalog.names.split(b"\0")
         languages = index.languages()
-        chosen = [number for number in range(catalog.count) if catalog.segment[number] != NONE]
+        indexed = [segment != NONE for segment in catalog.segment]
+        chosen = [number for number, is_file in enumerate(indexed) if is_file]
         stats = memoryview(catalog.stats).cast("q") if catalog.stats else memoryview(b"").cast("q")
-        step, digest = STAT_BYTES // 8, bytes(catalog.digest)
-        self.files = list(map(File._make, zip(
-            range(len(chosen)), [os.fsdecode(names[number]) for number in chosen],
-            [stats[number * step] for number in chosen], [stats[number * step + 1] for number in chosen],
-            [catalog.tokens[number] for number in chosen], [catalog.lines[number] for number in chosen],
-            [languages[catalog.language[number]] for number in chosen],
-            [digest[number * DIGEST_BYTES:(number + 1) * DIGEST_BYTES] for number in chosen], strict=True)))
+        step = STAT_BYTES // 8
+        columns = (os.fsdecode(catalog.names).split("\0"), stats[0::step], stats[1::step], catalog.tokens, catalog.lines,
+                   map(languages.__getitem__, catalog.language), [digest for digest, in _DIGEST.iter_unpack(catalog.digest)])
+        self.files = list(map(File._make, zip(range(len(chosen)), *(compress(column, indexed) for column in columns), strict=True)))
         self.by_path = {file.path: file for file in self.files}
         self._chosen = chosen
         self._segments: dict[int, tuple[array, list[array]]] | None = None
