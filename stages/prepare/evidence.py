@@ -5,11 +5,11 @@ from __future__ import annotations
 import bisect
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from cromwell.prepare.hints import hinted_places
-from cromwell.prepare.terms import STOP_WORDS, instruction_terms, is_place
+from cromwell.prepare.terms import NEW, QUOTED, STOP_WORDS, instruction_terms, is_place
 
 PART_OF_NAME = 0.4
 """Factor for a term found only as part of a name, or in another case: timeout in DEFAULT_TIMEOUT."""
@@ -52,6 +52,8 @@ class Hits(NamedTuple):
     """One entry an occurrence, ascending, from 1."""
     worth: float
     """Weight times rarity of one occurrence."""
+    told: float = 0.0
+    """Weight among all that the instruction names."""
 
     def count(self, first_line: int, last_line: int) -> int:
         return bisect.bisect_right(self.lines, last_line) - bisect.bisect_left(self.lines, first_line)
@@ -81,6 +83,8 @@ class Evidence(NamedTuple):
     """Words that may be names of parameters, with weights; empty where the instruction speaks neither of parameters nor of types."""
     coming: frozenset[str]
     """Of them, those that the instruction wants to see."""
+    told: float
+    """Weight of all that the instruction names as being there already, at least 1."""
     words: frozenset[str]
     """Stems of the instruction's words."""
 
@@ -120,8 +124,9 @@ def _find(text: str, needle: str, part: bool) -> list[int]:
 _GIVEN = re.compile(r"(?:[ \t]*:[^=\n]*)?[ \t]*=(?!=)")
 
 
-def gather(instruction: str, lines: Sequence[str]) -> Evidence:
-    """What `instruction` and `lines` (with their LF line ends) have in common."""
+def gather(instruction: str, lines: Sequence[str], rarity: Mapping[str, float] | None = None) -> Evidence:
+    """What `instruction` and `lines` (with their LF line ends) have in common; `rarity` says how much finding each term tells (1 unless
+    given)."""
     text = "".join(lines)
     lowered: list[str] = []
     starts = [0]
@@ -131,29 +136,33 @@ def gather(instruction: str, lines: Sequence[str]) -> Evidence:
     def at_lines(offsets: Sequence[int]) -> list[int]:
         return [bisect.bisect_right(starts, offset) for offset in offsets]
 
-    def hits_of(term: str, role: str, weight: float, found: Sequence[int]) -> Hits:
+    def hits_of(text: str, role: str, weight: float, found: Sequence[int], told: float = 0.0) -> Hits:
         places = at_lines(found)
-        return Hits(term, role, weight, places, weight * math.log(1 + len(lines) / len(set(places))))
+        return Hits(text, role, weight, places, weight * math.log(1 + len(lines) / len(set(places))), told)
 
     every: list[Hits] = []
     mentions: dict[str, Mention] = {}
+    told = 0.0
     for term in instruction_terms(instruction):
+        tells = term.weight * (rarity.get(term.text, 1.0) if rarity else 1.0) if term.weight > NEW * QUOTED else 0.0
+        told += tells
         for name in {term.text, term.text.rpartition(".")[2]}:
             if re.fullmatch(r"\w+", name):
                 mentions[name] = Mention(term.weight, is_place(instruction, term.text))
         offsets = _find(text, term.text, False)
         if offsets:
-            every.append(hits_of(term.text, "term", term.weight, offsets))
+            every.append(hits_of(term.text, "term", term.weight, offsets, tells))
             given = [offset for offset in offsets if _GIVEN.match(text, offset + len(term.text))]
             if given:  # where a name gets its value or its default counts for more
                 every.append(hits_of(term.text, "value", term.weight, given))
             continue
         if not lowered:
             lowered.append(text.lower())
-        for part in re.findall(r"\w{3,}", term.text):
+        parts = re.findall(r"\w{3,}", term.text)
+        for part in parts:
             found = _find(text, part, False) or _find(lowered[0], part.lower(), True)
             if found:
-                every.append(hits_of(part, "part", term.weight * PART_OF_NAME, found))
+                every.append(hits_of(part, "part", term.weight * PART_OF_NAME, found, tells * PART_OF_NAME / len(parts)))
     for number, places in enumerate(hinted_places(instruction, text)):
         every.append(hits_of(f"hint {number}", "shape", HINT, places))
     line_worth: dict[int, float] = {}
@@ -166,6 +175,7 @@ def gather(instruction: str, lines: Sequence[str]) -> Evidence:
     return Evidence(
         hits=every, line_worth=line_worth, matched=_matched(instruction, lines, every), mentions=mentions,
         parameters=parameters if PARAMETERS.search(instruction) else {},
+        told=max(told, 1.0),
         coming=frozenset(match[1] for match in COMING.finditer(instruction)),
         words=frozenset(stems(" ".join(word for word in re.findall(r"\w+", instruction) if word.lower() not in STOP_WORDS))))
 

@@ -11,7 +11,7 @@ import bisect
 import collections
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from cromwell.prepare.evidence import Evidence, gather
@@ -57,6 +57,8 @@ class Region(NamedTuple):
     """The function, or "" for lines outside one."""
     missed: int
     """Lines of the function that the terms occur in and that the region leaves out."""
+    told: float
+    """The share, 0..1, of what the instruction names as being there already that the function holds."""
 
 
 class Unit(NamedTuple):
@@ -142,11 +144,11 @@ def _read_heads(every: Sequence[Unit], rows: Sequence[dict[str, float]], lines: 
     return touched
 
 
-def candidates(instruction: str, lines: Sequence[str],
-               definitions: Sequence[Definition]) -> tuple[list[tuple[Unit, dict[str, float]]], Evidence]:
+def candidates(instruction: str, lines: Sequence[str], definitions: Sequence[Definition],
+               rarity: Mapping[str, float] | None = None) -> tuple[list[tuple[Unit, dict[str, float]]], Evidence]:
     """The candidates of a file that hold any evidence, each with its FACTORS; and the evidence."""
     every, owner = units(definitions, len(lines))
-    evidence = gather(instruction, lines)
+    evidence = gather(instruction, lines, rarity)
     rows = [dict.fromkeys(FACTORS, 0.0) for _ in every]
     touched: set[int] = set()
     columns = {"term": "words", "value": "given a value", "shape": "shape", "part": "part words"}
@@ -184,11 +186,13 @@ def candidates(instruction: str, lines: Sequence[str],
     return [(every[number], rows[number]) for number in sorted(touched)], evidence
 
 
-def find_regions(instruction: str, lines: Sequence[str], definitions: Sequence[Definition]) -> list[Region]:
+def find_regions(instruction: str, lines: Sequence[str], definitions: Sequence[Definition],
+                 rarity: Mapping[str, float] | None = None) -> list[Region]:
     """The regions that `instruction` may mean, best first; empty when nothing of it is in the file.
 
-    `lines` have their LF line ends; `definitions` are those of the file, empty for a language without a grammar."""
-    found, evidence = candidates(instruction, lines, definitions)
+    `lines` have their LF line ends; `definitions` are those of the file, empty for a language without a grammar;
+    `rarity` says how much each term tells, for `Region.told`."""
+    found, evidence = candidates(instruction, lines, definitions, rarity)
     scored = [(sum(weight * row[factor] for factor, weight in zip(FACTORS, WEIGHTS, strict=True)), unit) for unit, row in found]
     scored.sort(key=lambda pair: (-pair[0], pair[1].last_line - pair[1].first_line, pair[1].first_line))
     regions = []
@@ -204,5 +208,6 @@ def find_regions(instruction: str, lines: Sequence[str], definitions: Sequence[D
         while first < last and not lines[last - 1].strip():
             last -= 1
         missed = len({line for hits in evidence.hits for line in hits.between(first_line, last_line) if not first <= line <= last})
-        regions.append(Region(first, last, score, unit.name, missed))
+        held = sum(hits.told for hits in evidence.hits if hits.told and hits.count(first_line, last_line))
+        regions.append(Region(first, last, score, unit.name, missed, min(1.0, held / evidence.told)))
     return regions
