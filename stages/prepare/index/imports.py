@@ -37,11 +37,14 @@ class Resolver:
     def __init__(self, files: Sequence[File], read: Callable[[File], bytes]):
         self.files, self._read = files, read
         self.by_path = {file.path: file for file in files}
+        self._how = {"python": self._python, "cython": self._python, "javascript": self._script, "typescript": self._script,
+                     "vue": self._script, "c": self._c, "cpp": self._c, "go": self._go, "rust": self._rust, "java": self._java}
+        self._absolute: dict[str, list[File] | None] = {}
+        self._by_folder: dict[tuple[str, str], list[File]] = {}
 
     def resolve(self, file: File, imports: Iterable[str]) -> list[int]:
         """Ids of the files that `file` imports, ascending."""
-        how = {"python": self._python, "cython": self._python, "javascript": self._script, "typescript": self._script, "vue": self._script,
-               "c": self._c, "cpp": self._c, "go": self._go, "rust": self._rust, "java": self._java}.get(file.language)
+        how = self._how.get(file.language)
         found: set[int] = set()
         if how is not None:
             for text in imports:
@@ -73,8 +76,9 @@ class Resolver:
         return found
 
     @functools.cached_property
-    def _python_cache(self) -> dict[tuple[str, str], list[File]]:
-        return {}
+    def _stems(self) -> set[str]:
+        """Names of Python files without their suffix, wherever they are."""
+        return {posixpath.basename(file.path).rpartition(".")[0] for file in self.files if file.language in ("python", "cython")}
 
     def _module(self, file: File, name: str) -> File | None:
         candidates = self._modules.get(name)
@@ -83,11 +87,29 @@ class Resolver:
         return candidates[0] if len(candidates) == 1 else _nearest(file.path, candidates)
 
     def _python(self, file: File, text: str) -> list[File]:
-        folder = posixpath.dirname(file.path)
-        key = (folder, text)
-        if key not in self._python_cache:
-            self._python_cache[key] = self._python_found(file, folder, text)
-        return self._python_cache[key]
+        if text[:1] != ".":
+            if text not in self._absolute:
+                self._absolute[text] = self._anywhere(text)
+            known = self._absolute[text]
+            if known is not None:
+                return known
+        folder = file.path.rpartition("/")[0]
+        found = self._by_folder.get((folder, text))
+        if found is None:
+            found = self._by_folder[folder, text] = self._python_found(file, folder, text)
+        return found
+
+    def _anywhere(self, text: str) -> list[File] | None:
+        """Where an absolute import leads from every file alike; None when that depends on the file."""
+        module, *names = text.split(" ")
+        whole = self._modules.get(module, ())
+        if not whole and "." not in module and module in self._stems:
+            return None  # a script beside it
+        below = [self._modules.get(f"{module}.{name}", ()) for name in names]
+        if len(whole) > 1 or any(len(candidates) > 1 for candidates in below):
+            return None
+        found = [candidates[0] for candidates in below if candidates]
+        return found + list(whole) if len(found) < len(names) or not names else found
 
     def _python_found(self, file: File, folder: str, text: str) -> list[File]:
         module, *names = text.split(" ")

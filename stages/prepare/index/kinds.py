@@ -61,3 +61,9 @@ def parse_details(text: bytes) -> tuple[list[Def], list[str]]:
         kind, first, signature, last, name = line.split(" ", 4)
         found.append(Def(name, KINDS[kind], int(first), int(signature), int(last)))
     return found, imports
+
+
+def parse_imports(text: bytes) -> list[str]:
+    """The imports alone."""
+    lines = (b"\n" + text.rstrip(b"\n")).decode("utf-8", "surrogateescape").split("\n> ")
+    return lines[1:]

@@ -33,8 +33,8 @@ _KIND_AT = 32  # of a stat record
 
 
 class Work:
-    """What has to be done to bring `old` up to a listing: `kept` maps listed files to old ones (NONE: none), `read` are those to read; neither is
-    made when there is nothing to do."""
+    """What has to be done to bring `old` up to a listing: `kept` maps listed files to old ones (NONE: none), `read` are those to read;
+    neither is made when there is nothing to do."""
 
     def __init__(self, old: Catalog | None, listing: Listing):
         from cromwell.binding import files

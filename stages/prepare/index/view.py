@@ -9,11 +9,12 @@ import sqlite3
 import struct
 from array import array
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import compress
 from typing import Any, TypeVar
 
 from cromwell.prepare.index.catalog import DIGEST_BYTES, NONE, STAT_BYTES, Catalog
-from cromwell.prepare.index.kinds import ChangedError, DamagedError, Def, File, parse_details
+from cromwell.prepare.index.kinds import ChangedError, DamagedError, Def, File, parse_details, parse_imports
 from cromwell.prepare.index.store import Store
 
 BM25_K1, BM25_B = 1.2, 0.75
@@ -43,7 +44,8 @@ class Index:
         step = STAT_BYTES // 8
         columns = (os.fsdecode(catalog.names).split("\0"), stats[0::step], stats[1::step], catalog.tokens, catalog.lines,
                    map(languages.__getitem__, catalog.language), [digest for digest, in _DIGEST.iter_unpack(catalog.digest)])
-        self.files = list(map(File._make, zip(range(len(chosen)), *(compress(column, indexed) for column in columns), strict=True)))
+        rows = zip(range(len(chosen)), *(compress(column, indexed) for column in columns), strict=True)
+        self.files = list(map(partial(tuple.__new__, File), rows))
         self.by_path = {file.path: file for file in self.files}
         self._chosen = chosen
         self._segments: dict[int, tuple[array, list[array]]] | None = None
@@ -229,6 +231,13 @@ class Index:
                 self._details[number] = parse_details(self._store.detail(doc))
         return [(number, self._details[number]) for number in file_ids]
 
+    def _imports_of(self, file_ids: list[int]) -> dict[int, list[str]]:
+        """What is written after the import words of files."""
+        docs = {self._catalog.doc[self._chosen[number]]: number for number in file_ids}
+        if len(file_ids) * 4 > len(self.files):
+            return {docs[doc]: parse_imports(text) for doc, text in self._store.details() if doc in docs}
+        return {number: parse_imports(self._store.detail(doc)) for doc, number in docs.items()}
+
     def _postings(self, kind: int, name: str) -> tuple[array, array]:
         """Ids of the files that have a term or name, ascending, and how often."""
         from cromwell.binding import index
@@ -261,8 +270,8 @@ class Index:
 
         if self._graph is None:
             kept = self._store.derived("imports")
-            graph, data = load_graph(self.files, lambda numbers: {number: details[1] for number, details in self._details_of(numbers)},
-                                     self.read, kept[1] if kept is not None else None, kept is not None and kept[0] == self.state)
+            graph, data = load_graph(self.files, self._imports_of, self.read,
+                                     kept[1] if kept is not None else None, kept is not None and kept[0] == self.state)
             if data is not None:
                 self._put_derived("imports", data)
             self._graph = graph
