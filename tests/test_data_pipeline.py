@@ -103,6 +103,19 @@ def test_every_reason_is_given_and_counted(place, prepared):
     assert pipeline_files.files_of(prepared) == [(row["package"], row["path"]) for row in used] != []
 
 
+def test_a_damaged_line_is_named(tmp_path):
+    """Lines are read many at once, and one by one where that does not give an object a line."""
+    rows = [{"path": f"{number}.py"} for number in range(1200)]
+    path = tmp_path / "rows.jsonl"
+    pipeline_files.write_rows(path, rows)
+    assert list(pipeline_files.read_rows(path)) == rows and len(rows) > 2 * pipeline_files.ROWS_AT_ONCE
+    lines = path.read_text().splitlines(keepends=True)
+    for damaged in ('{"path": \n', "\n", '{"path": "a"}, {"path": "b"}\n'):
+        path.write_text("".join([*lines[:700], damaged, *lines[701:]]))
+        with pytest.raises(fetch.DataError, match=r"rows.jsonl:701: not a JSON object"):
+            list(pipeline_files.read_rows(path))
+
+
 def test_a_file_that_passes_has_no_reason():
     assert quality_filters.reject_reason(CODE) == "" == quality_filters.reject_reason(b"\xef\xbb\xbf" + CODE.replace(b"\n", b"\r\n"))
 

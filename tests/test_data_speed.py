@@ -57,6 +57,27 @@ def damaged(text: bytes, rng: Random) -> bytes:
     return text[:at] + rng.choice(oddities) + text[at:]
 
 
+LICENCES = [
+    "GNU General Public\n# License",
+    "Mozilla Public License",
+    "Eclipse Public License",
+    "LGPLv3",
+    "AGPL",
+    "MPL 2.0",
+    "MPL-2.0",
+    "CC BY 4.0",
+]
+LICENCES += ["CC-BY-SA", "Creative Commons", "SSPL", "Business Source License", "All rights reserved. Proprietary"]
+PERMISSIVE = ["EXPRESS OR IMPLIED", "a Proprietary format", "CCITT", "the Public", "PLAIN", "Apache License"]
+
+
+def test_licences_are_found_by_their_words():
+    """The words that are looked for first leave nothing out that the expression finds, and hold nothing against other texts."""
+    texts = [b"# %s\n" % words.encode() + TEXTS[0] for words in LICENCES + PERMISSIVE]
+    expected = ["licence"] * len(LICENCES) + [""] * len(PERMISSIVE)
+    assert list(map(quality_filters.reject_reason, texts)) == expected == list(map(data_reference.reject_reason, texts))
+
+
 def test_filters_agree_with_plain_code():
     rng = Random(1)
     texts = [*TEXTS, *(damaged(text, rng) for text in TEXTS * 2)]
