@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -248,7 +247,10 @@ def read_head(root: str) -> str:
 def read_log(root: str, count: int = COMMITS, after: str = "") -> list[Record] | None:
     """The newest commits of the repository at `root`, or those after commit `after` alone; None without git, or when git fails (no
     commit yet, not the user's repository, `after` unknown)."""
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    import subprocess  # here: most queries need no git
+
+    # A partial clone must not fetch what it lacks.
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "LC_ALL": "C"}
     try:
         with subprocess.Popen(["git", "-C", root, *log_arguments(count, after)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                               stdin=subprocess.DEVNULL, env=environment) as process:
@@ -261,6 +263,8 @@ def read_log(root: str, count: int = COMMITS, after: str = "") -> list[Record] |
 
 def _descends(root: str, commit: str) -> bool:
     """Whether HEAD descends from `commit`."""
+    import subprocess
+
     command = ["git", "-C", root, "merge-base", "--is-ancestor", commit, "HEAD"]
     try:
         return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
