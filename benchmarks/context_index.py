@@ -1,14 +1,15 @@
 """The index of a tree beside plain Python walks: files a second, and how soon an unchanged tree is there again.
 
-    PYTHONPATH=build/site python -m benchmarks.context_index [--files 10000] [--many 100000] [--rounds 3] [--folder DIR] [--json]
+    PYTHONPATH=build/site python -m benchmarks.context_index [--files 10000] [--many 100000] [--rounds 3] [--share 10] [--folder DIR]
+        [--json]
 
 The tree holds `--files` sources of the packages installed beside this Python and of its standard library, copied; where there are
 fewer, they are copied again under other names, each with a line of its own. Read are:
 
 - cold: listing the tree, reading, tokenising, finding definitions, words and imports, and writing the database; a process's work without
   its start. Beside it os.walk, open().read() and counting tokens, one thread: with libcromwell's tokenizer through its binding, tiktoken
-  and the tokenizers library as commonly used (encode of a string), all with the same vocabulary. All take turns, and each one's best
-  round counts, by the clock and in processor time.
+  and the tokenizers library as commonly used (encode of a string), all with the same vocabulary; the last two on every tenth
+  file, times ten. All take turns, and each one's best round counts, by the clock and in processor time.
 - touched: one file changed; opening the index again, and a query.
 - warm: opening the index of the unchanged tree and one BM25 query of ten terms; in the process, and as a whole process.
 - rescan: listing `--many` small files and comparing them with what is kept.
@@ -40,6 +41,7 @@ from cromwell.prepare.walk import tree_files
 
 SUFFIXES = (".py", ".pyi", ".h", ".c", ".cpp", ".js", ".ts", ".rs", ".md", ".rst", ".txt", ".json")
 MOST_BYTES = 200_000
+OWN = "own tokenizer"
 QUERY = dict.fromkeys("parse session request timeout header token config error response buffer".split(), 1.0)
 WHOLE = """
 import sys, time
@@ -86,19 +88,23 @@ def stat_all(root: Path) -> None:
             os.stat(os.path.join(folder, name))
 
 
-def plain_walk(root: Path, count_tokens: Callable[[bytes], int]) -> int:
-    """What a script does: every file read and tokenised; returns the tokens."""
+def listed(root: Path) -> list[str]:
+    """Every file, in plain Python."""
+    return [os.path.join(folder, name) for folder, _folders, names in os.walk(root) for name in names]
+
+
+def tokens_of(paths: list[str], count_tokens: Callable[[bytes], int]) -> int:
+    """What a script does with them: each read and tokenised; returns the tokens."""
     total = 0
-    for folder, _folders, names in os.walk(root):
-        for name in names:
-            with open(os.path.join(folder, name), "rb") as stream:
-                total += count_tokens(stream.read())
+    for path in paths:
+        with open(path, "rb") as stream:
+            total += count_tokens(stream.read())
     return total
 
 
 def counters(tokenizer: binding.Tokenizer) -> dict[str, Callable[[bytes], int]]:
     """Token counters by name, all of the shipped vocabulary as far as the libraries are there."""
-    found: dict[str, Callable[[bytes], int]] = {"own tokenizer": lambda data: len(tokenizer.encode_array(data))}
+    found: dict[str, Callable[[bytes], int]] = {OWN: lambda data: len(tokenizer.encode_array(data))}
     try:
         from benchmarks import tokenizer as speeds
         from training import tokenizer as training
@@ -139,7 +145,7 @@ class Times:
         self.processor[name] = min(self.processor.get(name, 1e9), processor_seconds() - cpu)
 
 
-def measured(folder: Path, count: int, many: int, rounds: int) -> tuple[Times, dict[str, int]]:
+def measured(folder: Path, count: int, many: int, rounds: int, share: int) -> tuple[Times, dict[str, int]]:
     """Takes all times."""
     root, small, cache = folder / "tree", folder / "small", folder / "cache"
     size = fill(root, count)
@@ -153,8 +159,15 @@ def measured(folder: Path, count: int, many: int, rounds: int) -> tuple[Times, d
         for _round in range(rounds):
             shutil.rmtree(cache / "index1", ignore_errors=True)
             times.take("cold", lambda: open_index(str(root), chosen).close())
+            times.take("list", lambda: listed(root))
             for name, run in ways.items():
-                times.take(f"plain walk, {name}", lambda run=run: plain_walk(root, run))
+                chosen_paths = listed(root)[:: 1 if name == OWN else share]
+                times.take(f"plain walk, {name}", lambda run=run, paths=chosen_paths: tokens_of(paths, run))
+        for name in ways:
+            for seconds in (times.wall, times.processor):
+                seconds[f"plain walk, {name}"] = seconds[f"plain walk, {name}"] * (1 if name == OWN else share) + seconds["list"]
+        for seconds in (times.wall, times.processor):
+            del seconds["list"]
     time.sleep(0.1)
     open_index(str(root), chosen).close()  # what was written just before it was read is settled now
 
@@ -199,8 +212,8 @@ def report(times: Times, sizes: dict[str, int]) -> str:
         if kind == "cold":
             figures.append(Figure("index", "cold", count / seconds, "files/s", 2, foreign=times.foreign[name]))
             peers += [Peer(other, "index", "cold", count / times.wall[f"plain walk, {other}"], "files/s", 2)
-                      for other in ("own tokenizer", "tiktoken", "tokenizers") if f"plain walk, {other}" in times.wall]
-        elif kind != "plain walk":
+                      for other in (OWN, "tiktoken", "tokenizers") if f"plain walk, {other}" in times.wall]
+        else:
             figures.append(Figure("index", kind, 1e3 * seconds, "ms", 2, foreign=times.foreign[name]))
             peers += [Peer(other[len(kind) + 2:], "index", kind, 1e3 * times.wall[other], "ms", 2)
                       for other in times.wall if other.startswith(kind + ", ")]
@@ -215,11 +228,12 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--many", type=int, default=100_000, help="files of the rescan; 0 leaves it out")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--share", type=int, default=10, help="the slow tokenizers read one file of so many, and their time is multiplied")
     parser.add_argument("--folder", type=Path, default=None, help="where to work")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="cromwell-benchmark-") as scratch:
-        times, sizes = measured(Path(scratch), options.files, options.many, options.rounds)
+        times, sizes = measured(Path(scratch), options.files, options.many, options.rounds, options.share)
     if options.json:
         ratios = {name: times.wall[name] / times.wall["cold"] for name in times.wall if name.startswith("plain walk")}
         processor = {name: times.processor[name] / times.processor["cold"] for name in times.wall if name.startswith("plain walk")}

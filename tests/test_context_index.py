@@ -388,13 +388,13 @@ def test_damage_is_found_and_made_anew(tree: Path, tmp_path: Path, settings: Set
     with open_index(str(tree), settings._replace(cache=False)) as fresh:
         wanted = content(fresh)
     open_index(str(tree), settings).close()
-    whole = database(tmp_path).read_bytes()
+    path = database(tmp_path)  # damage that is found late leaves none
+    whole = path.read_bytes()
     words.set_verbosity(1)
     try:
         draw = random.Random(7)
         said = 0
         for turn in range(60):
-            path = database(tmp_path)
             data = bytearray(whole)
             kind = turn % 4
             if kind == 0:
@@ -416,6 +416,17 @@ def test_damage_is_found_and_made_anew(tree: Path, tmp_path: Path, settings: Set
         assert said >= 30
     finally:
         words.set_verbosity(0)
+
+
+def test_damage_that_is_found_late(tree: Path, tmp_path: Path, settings: Settings) -> None:
+    with open_index(str(tree), settings) as index:
+        wanted = index.definitions(ids(index, "pkg/core.py")), [file.tokens for file in index.files]
+    with sqlite3.connect(database(tmp_path)) as other:
+        other.execute("UPDATE detail SET data = zeroblob(30)")
+    other.close()
+    with open_index(str(tree), settings) as index:
+        assert (index.definitions(ids(index, "pkg/core.py")), [file.tokens for file in index.files]) == wanted
+    assert not glob.glob(str(tmp_path / "cache" / "index*" / "*.db")), "the next run makes it again"
 
 
 def test_another_version_is_made_anew(tree: Path, tmp_path: Path, settings: Settings) -> None:

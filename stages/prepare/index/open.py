@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from cromwell.contract.errors import CommandError
@@ -34,20 +34,20 @@ def open_index(root: str, settings: Settings, *, names: Sequence[str] | None = N
         raise CommandError(f"{root}: {'not a folder' if os.path.exists(real) else 'no such folder'}", "name a folder that exists")
     from cromwell.contract.engine import open_model
 
-    model = open_model(settings)
-    try:
-        listing = tree_files(real, hidden) if names is None else given_files(real, names)
-        store, catalog = _Opener(real, settings, listing, model.tokenizer, hidden, names is not None).open()
-        return Index(real, store, catalog, listing.unreadable,
-                     lambda: _Opener(real, settings, listing, None, hidden, names is not None).anew())
-    finally:
-        model.close()
+    listing = tree_files(real, hidden) if names is None else given_files(real, names)
+
+    def opened(how: Callable[[_Opener], tuple[Store, Catalog]]) -> tuple[Store, Catalog]:
+        with open_model(settings) as model:
+            return how(_Opener(real, settings, listing, model.tokenizer, hidden, names is not None))
+
+    store, catalog = opened(_Opener.open)
+    return Index(real, store, catalog, listing.unreadable, lambda: opened(_Opener.anew))
 
 
 class _Opener:
     """How to come by a store with the state of one listing."""
 
-    def __init__(self, root: str, settings: Settings, listing: Listing, tokenizer: Tokenizer | None, hidden: bool, given: bool):
+    def __init__(self, root: str, settings: Settings, listing: Listing, tokenizer: Tokenizer, hidden: bool, given: bool):
         from cromwell.binding.index import tokenizer_fingerprint
         from cromwell.contract.cache import content_key
 
@@ -55,7 +55,7 @@ class _Opener:
         self._settings = settings
         self._path = None
         if settings.cache:
-            fingerprint = tokenizer_fingerprint(tokenizer) if tokenizer is not None else ""
+            fingerprint = tokenizer_fingerprint(tokenizer)
             # A list of files has an index of its own, by the list: it would drive out that of the tree.
             key = content_key(root, fingerprint, int(hidden), listing.names if given else b"")
             self._path = os.path.join(settings.cache_dir, FOLDER, f"{key[:40]}.db")
