@@ -27,21 +27,23 @@ class Secret(NamedTuple):
     kind: str
 
 
-_NAMES = (  # file names, without folders, that hold little else; (pattern, kind)
-    (r"\.env(?:rc)?|\.env\.(?!example|sample|template|dist|test|defaults?|schema)[\w.-]+|[\w-]+\.env", "environment file"),
-    (r"[._]netrc", "netrc file"),
-    (r"\.pgpass|pgpass\.conf", "PostgreSQL passwords"),
-    (r"\.my\.cnf|\.mylogin\.cnf", "MySQL passwords"),
-    (r"id_(?:rsa|dsa|ecdsa|ed25519)(?:_sk)?|[\w.-]+_rsa|.*\.ppk", "SSH key"),
-    (r".*\.(?:key|pem|p12|pfx|jks|keystore|kdbx|asc|gpg)", "key file"),
-    (r"kubeconfig(?:\.ya?ml)?|.*\.kubeconfig", "kubeconfig"),
-    (r"\.git-credentials|\.htpasswd|\.pypirc|\.npmrc|\.dockercfg|\.vault-token|\.s3cfg|\.boto", "credentials file"),
-    (r"(?:secrets?|credentials?)(?:\.(?:json|ya?ml|toml|ini|cfg|txt|env|properties))?", "credentials file"),
-    (r"terraform\.tfstate(?:\.backup)?|.*\.tfvars", "Terraform state"),
-)
-_FILE_NAMES = [(re.compile(rf"(?:{pattern})\Z", re.IGNORECASE), kind) for pattern, kind in _NAMES]
-_PATHS = (re.compile(r"(?:^|/)\.(?:ssh|aws|kube|gnupg|docker|azure)/(?!.*\.(?:pub|md)$)[^/]+\Z"),)
-_PUBLIC = re.compile(r"\.pub\Z", re.IGNORECASE)
+_FILE_NAMES = {  # names without folders, in lower case, of files that hold little else
+    **dict.fromkeys((".env", ".envrc"), "environment file"), **dict.fromkeys((".netrc", "_netrc"), "netrc file"),
+    **dict.fromkeys((".pgpass", "pgpass.conf"), "PostgreSQL passwords"),
+    **dict.fromkeys((".my.cnf", ".mylogin.cnf"), "MySQL passwords"),
+    **dict.fromkeys(("kubeconfig", "kubeconfig.yaml", "kubeconfig.yml"), "kubeconfig"),
+    **dict.fromkeys((".git-credentials", ".htpasswd", ".pypirc", ".npmrc", ".dockercfg", ".vault-token", ".s3cfg", ".boto"),
+                    "credentials file"),
+}
+_ENDINGS = {
+    **dict.fromkeys((".key", ".pem", ".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".asc", ".gpg"), "key file"), ".ppk": "SSH key",
+    ".env": "environment file", ".kubeconfig": "kubeconfig", **dict.fromkeys((".tfstate", ".tfstate.backup", ".tfvars"), "Terraform state"),
+    **dict.fromkeys(("id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "id_ecdsa_sk", "id_ed25519_sk", "_rsa"), "SSH key"),
+}
+_CREDENTIALS = ("secret", "secrets", "credential", "credentials")
+_SETTINGS = (".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".txt", ".env", ".properties")
+_FOLDERS = (".ssh", ".aws", ".kube", ".gnupg", ".docker", ".azure")
+_TEMPLATES = (".example", ".sample", ".template", ".dist", ".test", ".default", ".defaults", ".schema")
 
 _KEY = rb"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 _FORMS = (  # (kind, one of these is there, the form)
@@ -71,25 +73,24 @@ _FORMS = (  # (kind, one of these is there, the form)
     ("JSON web token", (b"eyJ",), rb"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{16,}"),
     ("private key", (b"PRIVATE KEY",), _KEY + rb"[^-]{40,16000}(?:-----END[^-\n]{0,60}-----)?"),
 )
-_BASE64_LINE = re.compile(rb"[A-Za-z0-9+/=]{32,}")
-_EXAMPLE = re.compile(rb"(?i)EXAMPLE|SAMPLE|(.)\1{7}|\bX{4}|x{6}|\*{4}|1234567890|0123456789|abcdefgh|\.\.\.")
+_BASE64_LINE = rb"[A-Za-z0-9+/=]{32,}"
+_EXAMPLE = rb"(?i)EXAMPLE|SAMPLE|(.)\1{7}|\bX{4}|x{6}|\*{4}|1234567890|0123456789|abcdefgh|\.\.\."
 
 _WORDS = tuple(word.encode() for word in """
     passw passphrase pwd secret token apikey api_key api-key access_key access-key accesskey auth_key auth-key account_key
     private_key private-key encryption_key signing_key shared_key credential
 """.split())
 """What names of secrets hold, in any case; looked up one by one, which is ten times as fast as one pattern of all."""
-_GIVEN = re.compile(  # after the word: the rest of the name, and the literal that it is given
-    rb"(?:or[dt]|d)?(?:s|[_-]?(?:key|value|string|base64|hex|id|[0-9]{1,2}))?[\"']?\]?"
+_GIVEN = (  # after the word: the rest of the name, and the literal that it is given
+    rb"(?i)(?:or[dt]|d)?(?:s|[_-]?(?:key|value|string|base64|hex|id|[0-9]{1,2}))?[\"']?\]?"
     rb"(?:[ \t]*:[ \t]*[A-Za-z_][\w\[\]. |]{0,40}?)?[ \t]*(?::=|=>|[:=])[ \t]*"
-    rb"[bru]{0,2}(?P<quote>[\"'`])(?P<literal>[^\"'`\s]{8,200})(?P=quote)",
-    re.IGNORECASE)
-_PLAIN_GIVEN = re.compile(  # the same without quotes, in files that hold settings
-    rb"(?:or[dt]|d)?(?:s|[_-]?key)?[ \t]*[:=][ \t]*(?P<literal>[^\"'`\s#]{8,200})[ \t]*$", re.MULTILINE | re.IGNORECASE)
-_SETTINGS_FILE = re.compile(r"\.(?:ya?ml|ini|cfg|conf|config|properties|toml|env|tf|ps1|sh)\Z|(?:^|/)\.env|config\Z", re.IGNORECASE)
-_URL = re.compile(rb"://[^/\s:@\"'<>{}$]{1,64}:(?P<literal>[^/\s:@\"'<>{}$%*]{6,100})@[\w.-]{2,}")
+    rb"[bru]{0,2}(?P<quote>[\"'`])(?P<literal>[^\"'`\s]{8,200})(?P=quote)")
+_PLAIN_GIVEN = (  # the same without quotes, in files that hold settings
+    rb"(?im)(?:or[dt]|d)?(?:s|[_-]?key)?[ \t]*[:=][ \t]*(?P<literal>[^\"'`\s#]{8,200})[ \t]*$")
+_SETTINGS_FILE = r"(?i)\.(?:ya?ml|ini|cfg|conf|config|properties|toml|env|tf|ps1|sh)\Z|(?:^|/)\.env|config\Z"
+_URL = rb"://[^/\s:@\"'<>{}$]{1,64}:(?P<literal>[^/\s:@\"'<>{}$%*]{6,100})@[\w.-]{2,}"
 
-_NO_SECRET = re.compile(  # literals that are names, places or stand-ins for a secret
+_NO_SECRET = (  # literals that are names, places or stand-ins for a secret
     rb"(?i)[<>{}()\[\]]|^[$%]|\$[{(]|%[(sd]|\\|://|/.*/|^[./~-]|\.{3}|\*{3}|^[a-z_-]+$|^[\w-]+(?:\.[\w-]+)+$|^[a-z]+(?:[_:.-][a-z0-9]*)+$|"
     rb"example|sample|dummy|fake|change|your|placeholder|redacted|secret|passw|token|passphrase|api_?key|test|foo|bar|hello|admin|user|"
     rb"default|insert|replace|none|null|true|false|undefined|abc|123|xyz|qwert|x{3}|0{4}|(.)\1{3}|^[A-Z][a-z]+(?:[A-Z][a-z]+)*\d{0,2}$|"
@@ -98,11 +99,17 @@ _NO_SECRET = re.compile(  # literals that are names, places or stand-ins for a s
 
 def file_kind(path: str) -> str | None:
     """What a file of this name holds that should stay secret; None for an ordinary one."""
-    name = path.rpartition("/")[2]
-    if _PUBLIC.search(name):
+    folder, _, name = path.lower().rpartition("/")
+    if name.endswith((".pub", ".md", *_TEMPLATES)):
         return None
-    kind = next((kind for pattern, kind in _FILE_NAMES if pattern.match(name)), None)
-    return kind or ("credentials file" if any(pattern.search(path) for pattern in _PATHS) else None)
+    if name in _FILE_NAMES:
+        return _FILE_NAMES[name]
+    if name.startswith(".env."):
+        return "environment file"
+    stem, dot, ending = name.partition(".")
+    if (stem in _CREDENTIALS and dot + ending in ("", *_SETTINGS)) or folder.rpartition("/")[2] in _FOLDERS:
+        return "credentials file"
+    return next((kind for end, kind in _ENDINGS.items() if name.endswith(end)), None)
 
 
 def entropy(literal: bytes) -> float:
@@ -112,7 +119,7 @@ def entropy(literal: bytes) -> float:
 
 def _is_random(literal: bytes) -> bool:
     """Whether a literal looks made by chance: no word or stand-in, characters of several sorts, enough entropy."""
-    if len(literal) < MIN_LENGTH or _NO_SECRET.search(literal) or entropy(literal) < MIN_ENTROPY:
+    if len(literal) < MIN_LENGTH or re.search(_NO_SECRET, literal) or entropy(literal) < MIN_ENTROPY:
         return False
     sorts = [re.search(sort, literal) is not None for sort in (rb"[a-z]", rb"[A-Z]", rb"[0-9]", rb"[^A-Za-z0-9]")]
     if len(literal) >= LONG:
@@ -128,11 +135,12 @@ def _found(path: str, data: bytes) -> Iterator[tuple[int, int, str]]:
             for match in re.finditer(form, data):
                 text = match.group()
                 body = text.partition(b"KEY-----")[2] if kind == "private key" else b""
-                if body and sum(map(len, _BASE64_LINE.findall(body.replace(b"\\n", b"\n")))) < 64:
+                if body and sum(map(len, re.findall(_BASE64_LINE, body.replace(b"\\n", b"\n")))) < 64:
                     continue  # a header that code compares with
-                if body or not _EXAMPLE.search(text):
+                if body or not re.search(_EXAMPLE, text):
                     yield match.start(), match.end() - 1, kind
-    patterns = (_GIVEN, _PLAIN_GIVEN) if _SETTINGS_FILE.search(path) else (_GIVEN,)
+    # Patterns are compiled when they are first needed: that takes longer than to search a file.
+    patterns = [re.compile(pattern) for pattern in ((_GIVEN, _PLAIN_GIVEN) if re.search(_SETTINGS_FILE, path) else (_GIVEN,))]
     lowered = data.lower()
     for word in _WORDS:
         at = lowered.find(word)
@@ -143,7 +151,7 @@ def _found(path: str, data: bytes) -> Iterator[tuple[int, int, str]]:
                 if match and _is_random(match["literal"]):
                     yield match.start("literal"), match.end("literal") - 1, "password or key"
             at = lowered.find(word, at)
-    for match in _URL.finditer(data):
+    for match in re.finditer(_URL, data):
         if _is_random(match["literal"]):
             yield match.start("literal"), match.end("literal") - 1, "password in an address"
 

@@ -74,10 +74,9 @@ class Store:
             return None
         writable = os.access(os.path.dirname(path), os.W_OK) and os.access(path, os.W_OK)
         mode = "mode=rw" if writable else "mode=ro&immutable=1"
-        from urllib.parse import quote
-
+        name = "".join(chr(c) if chr(c).isalnum() and c < 128 or c in b"/._-" else f"%{c:02x}" for c in os.fsencode(path))
         try:
-            database = sqlite3.connect(f"file:{quote(os.fsencode(path))}?{mode}", uri=True, isolation_level=None, timeout=LOCK_SECONDS,
+            database = sqlite3.connect(f"file:{name}?{mode}", uri=True, isolation_level=None, timeout=LOCK_SECONDS,
                                        check_same_thread=False)
         except sqlite3.Error as error:
             if not os.path.exists(path):  # another process threw it away
