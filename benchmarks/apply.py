@@ -1,6 +1,7 @@
 """Measures cw-apply beside git apply, and kills it at random instants.
 
     python -m benchmarks.apply speed [--files 1000] [--rounds 5] [--folder DIR]
+    python -m benchmarks.apply moved
     python -m benchmarks.apply kills [--runs 500] [--files 200] [--folder DIR]
 
 `speed` applies one patch to trees of the same files as whole processes, interleaved; the minimum of the rounds counts, of time and of
@@ -8,6 +9,8 @@ processor time. "Durable" is cw-apply as it is, and git apply followed by an fsy
 (git apply makes nothing durable). "Not durable" is git apply as it is, and cw-apply with fsync made to do nothing by a library in front
 of the C library, here alone. Every run has a tree of its own: an ext4 without journal takes the longer to make a file the more were
 deleted in the same folder within the last minutes.
+
+`moved` finds hunks that are a line off in a file of 100,000 lines: the processor time from the patch's text to the new file's, in memory.
 
 `kills` applies a patch in a process that SIGKILL ends at a random instant, recovers, and looks: the tree must be the old or the new one,
 and nothing left over.
@@ -26,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -124,6 +128,31 @@ def speed(folder: Path, count: int, rounds: int) -> dict[str, Spent]:
     return best
 
 
+def moved(counts: Sequence[int] = (1, 10, 1000), rounds: int = 5) -> dict[int, float]:
+    """The least processor seconds to place so many moved hunks."""
+    from cromwell.apply import match, parse
+    from cromwell.apply.text import Text
+
+    lines = [b"line %d of a long file\n" % number for number in range(100_000)]
+    data, best = b"one more\n" + b"".join(lines), {}
+    for count in counts:
+        text = [b"--- a/f\n+++ b/f\n"]
+        for at in range(50, 50 + 90 * count, 90):
+            old = [b" " + line for line in lines[at:at + 7]]
+            text += [b"@@ -%d,7 +%d,7 @@\n" % (at + 1, at + 1), *old[:3], b"-" + old[3][1:], b"+new\n", *old[4:]]
+        spent = []
+        for _round in range(rounds):
+            start = time.process_time()
+            (file,) = parse.parse(b"".join(text), "patch")
+            assert file.fitted(data, False) is None
+            there = Text(data)
+            made = match.apply(there, match.place(there, file.hunks, False, False))
+            spent.append(time.process_time() - start)
+            assert made.count(b"\nnew\n") == count
+        best[count] = min(spent)
+    return best
+
+
 def kills(folder: Path, count: int, runs: int, seed: int = 7) -> dict[str, int]:
     """Kills `runs` times and returns how often the tree was old, new, a mixture, or something was left over."""
     from cromwell.apply import cw_apply
@@ -175,13 +204,18 @@ def contents(root: Path) -> dict[str, bytes]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["speed", "kills"])
+    parser.add_argument("what", choices=["speed", "moved", "kills"])
     parser.add_argument("--files", type=int)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--folder", type=Path, default=None, help="where to work, on the disk to measure")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.what == "moved":
+        found_s = moved()
+        lines = [f"{count:5} hunks{1e3 * spent_s:8.1f} ms" for count, spent_s in found_s.items()]
+        print(json.dumps(found_s) if options.json else "\n".join(lines))
+        return 0
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="cromwell-benchmark-") as scratch:
         if options.what == "kills":
             found = kills(Path(scratch), options.files or 200, options.runs)

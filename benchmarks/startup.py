@@ -24,7 +24,7 @@ COMMANDS = {
     "cw-encode": "cromwell.encode.cw_encode",
     "cw-generate": "cromwell.generate.cw_generate",
     "cw-diff": "cromwell.apply.cw_diff",
-    "cw-apply": "cromwell.apply.cw_apply",
+    "cw-apply": "cromwell.apply.apply_start",
     "cw-inspect": "cromwell.contract.cw_inspect",
 }
 JOBS = {  # in order: each leaves what the next ones read
@@ -36,12 +36,13 @@ JOBS = {  # in order: each leaves what the next ones read
     "cw-inspect": ["context.cwa"],
 }
 PROGRAM = "import sys; sys.argv[0] = {name!r}; from {module} import main; main()"
-# Commands leave with os._exit, so that is where the modules are listed.
+# Commands leave with os._exit, so that is where the modules are listed; cw-apply may open no file by then.
 LISTING = """
 import os, sys
+out = open("modules", "w")
 def leave(code, real=os._exit):
-    with open("modules", "w") as out:
-        out.write("\\n".join(sys.modules))
+    out.write("\\n".join(sys.modules))
+    out.close()
     real(code)
 os._exit = leave
 """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from cromwell.contract.errors import CommandError
 from cromwell.contract.process import open_input, output, usage_error
-from cromwell.contract.words import detail, message
+from cromwell.contract.words import detail, is_quiet, message
 
 if TYPE_CHECKING:
     from cromwell.apply.check import Checker
@@ -234,6 +234,8 @@ def _checker(root: str, command: str | None) -> Checker | None:
 
 
 def _tell(reports: list[Report], dry_run: bool) -> None:
+    if is_quiet():
+        return
     if not reports:
         message("nothing to change")
     for report in reports:

@@ -315,7 +315,7 @@ def _clear(tree: Tree, steps: Iterable[Step], journal: Journal) -> None:
     """Removes what was replaced and the folders that are empty now, and makes all names durable."""
     touched = {_folder(changed.path) for changed in (*journal.made, *journal.entries)}
     replaced = [entry.temporary for step, entry in zip(steps, journal.entries, strict=True) if step.old and not step.same_data]
-    in_pieces(replaced, lambda piece: _remove(tree, piece))
+    in_pieces(replaced, lambda piece: _remove(tree, piece), waits=False)
     for folder in reversed(journal.emptied):
         with tree.folder_of(folder.path) as outer:
             if outer is not None and _remove_if_empty(_name(folder.path), outer):

@@ -172,14 +172,19 @@ class Patch:
 
     def _file(self, number: int, strings: bytes, hunks: list[Hunk], line: int, flags: int, first_hunk: int, hunk_count: int,
               first_block: int, block_count: int, *places: int) -> FilePatch:
-        old_name, new_name, old_header, new_header, old_mode, new_mode, old_blob, new_blob = [
-            strings[at:at + size] if size != _ABSENT else None for at, size in zip(places[::2], places[1::2], strict=True)]
+        def string(index: int) -> bytes | None:
+            at, size = places[index], places[index + 1]
+            return None if size == _ABSENT else strings[at:at + size]
+
+        old_header, new_header, old_blob, new_blob = string(4), string(6), string(12), string(14)
         header = None if old_header is None or new_header is None else (old_header, new_header)
+        old_name, new_name = string(0), string(2)
         assert old_name is not None and new_name is not None
         binary = self._blocks(strings, first_block, block_count) if flags & _BINARY else None
-        return FilePatch(line, bool(flags & _GIT), header, old_name, new_name, old_mode, new_mode, old_blob.decode() if old_blob else None,
-                         new_blob.decode() if new_blob else None, "rename" if flags & _RENAME else "copy" if flags & _COPY else "",
-                         bool(flags & _CRLF), hunks[first_hunk:first_hunk + hunk_count], binary, self, number)
+        moved = "rename" if flags & _RENAME else "copy" if flags & _COPY else ""
+        return FilePatch(line, bool(flags & _GIT), header, old_name, new_name, string(8), string(10),
+                         old_blob.decode() if old_blob else None, new_blob.decode() if new_blob else None, moved, bool(flags & _CRLF),
+                         hunks[first_hunk:first_hunk + hunk_count], binary, self, number)
 
     def _blocks(self, strings: bytes, first: int, count: int) -> tuple[Block | None, Block | None]:
         from cromwell.apply.binary_patch import Block

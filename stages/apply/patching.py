@@ -212,7 +212,7 @@ def _report(found: match.Place) -> HunkReport:
 
 def names_version(blob: str | None) -> bool:
     """Whether an index line's `blob` names contents."""
-    return blob is not None and not is_absent(blob)
+    return blob is not None and (not blob.startswith("0") or not is_absent(blob))
 
 
 def variants(file: FilePatch) -> list[list[Hunk]]:

@@ -17,6 +17,7 @@ from cromwell.apply.parse import DEV_NULL, FilePatch
 MAX_PARTS = 255
 _LONE_PREFIX = re.compile(rb"[abciow12]/")  # of git, with diff.mnemonicPrefix too
 _SLASHES = re.compile(rb"/+")
+_NO_PART = {b"", b".", b"/"}  # bytes with which there may be no part, or another one
 _PLAIN = re.compile(rb"(?:[A-Za-z0-9_+-][A-Za-z0-9_.+-]*/){0,254}[A-Za-z0-9_+-][A-Za-z0-9_.+-]*")  # nothing in such a name needs care
 
 Target = tuple["bytes | None", "bytes | None"]
@@ -50,7 +51,7 @@ def _prefix_parts(files: Sequence[FilePatch]) -> int:
             lone = lone or bool(_LONE_PREFIX.match(new if old == DEV_NULL else old))
         elif old == new:
             found.add(0)
-        elif _rest(old) == _rest(new) != []:
+        elif old[1:] == new[1:] and old[1:2] == b"/" and not {old[:1], new[:1], old[2:3]} & _NO_PART or _rest(old) == _rest(new) != []:
             found.add(1)
         else:
             lone = lone or bool(_LONE_PREFIX.match(old) and _LONE_PREFIX.match(new))

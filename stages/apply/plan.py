@@ -128,8 +128,8 @@ class Plan:
                 continue
             steps.append(step)
         paths = {step.path for step in steps if step.new}
-        for path in paths:
-            inner = next((path[:at] for at in _cuts(path) if path[:at] in paths or self.before.get(path[:at])), None)
+        for folder, path in {path.rpartition(b"/")[0]: path for path in paths}.items():
+            inner = next((outer for outer in _with_outer(folder) if outer in paths or self.before.get(outer)), None)
             if inner is not None:
                 there = self.now.get(inner) or _content(self.before[inner])
                 what = "a symbolic link, which is never followed" if there and there.link else "a file, not a folder"
@@ -232,7 +232,7 @@ class Plan:
         if file.moved == "rename" and (source not in self.filled or there is self.now[source]):
             self.now[source] = None
         blob = blob_hash(data)
-        self.now[target] = there._replace(data=data, executable=there.executable if executable is None else executable, blob=blob)
+        self.now[target] = Content(data, there.executable if executable is None else executable, there.mode, there.link, there.like, blob)
         status = {"rename": "renamed", "copy": "copied", "": "mode changed" if data == there.data else "patched"}[file.moved]
         if outcome.conflicts:
             status += " with conflicts"
@@ -256,11 +256,16 @@ class Plan:
 
 
 def _content(file: File | None) -> Content | None:
-    return Content.of(file.data, file.mode, file.link, file) if file else None
+    if file is None:
+        return None
+    mode, link = file.mode, file.link
+    return Content(file.data, not link and bool(mode & 0o100), mode, link, file)
 
 
-def _cuts(path: bytes) -> list[int]:
-    return [at for at, byte in enumerate(path) if byte == 0x2F]
+def _with_outer(folder: bytes) -> list[bytes]:
+    """The folder and those that it lies in, outermost first; none for the root."""
+    parts = folder.split(b"/") if folder else []
+    return [b"/".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
 def _root_hint(tree: Tree, path: bytes, file: FilePatch) -> str:

@@ -24,6 +24,7 @@ LOCK_WAIT_S = 10.0
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_ODD = 0o170000 | stat.S_ISUID | stat.S_ISGID  # the bits of a mode that are those of S_IFREG where a file may be patched
 _LINK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -248,6 +249,8 @@ def _check_names(path: bytes, status: os.stat_result) -> None:
 
 def _check_kind(path: bytes, status: os.stat_result) -> None:
     """Refused unless `status` is that of a file that may be patched."""
+    if status.st_mode & _ODD == stat.S_IFREG and status.st_nlink == 1 and status.st_size <= MAX_FILE_BYTES:
+        return
     if stat.S_ISDIR(status.st_mode):
         raise Refused(f"{show(path)}: is a folder, not a file", "move it away, or leave this part of the patch out (--exclude)")
     if not stat.S_ISREG(status.st_mode):

@@ -13,6 +13,11 @@ def set_verbosity(value: int) -> None:
     _verbosity = value
 
 
+def is_quiet() -> bool:
+    """Whether messages are not shown: work on their words may be spared."""
+    return _verbosity < 0
+
+
 def message(text: str) -> None:
     """One line on stderr; silent after -q."""
     if _verbosity >= 0:
