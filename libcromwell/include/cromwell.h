@@ -1,7 +1,7 @@
 /* cromwell.h: the one public header of libcromwell. Opaque handles, status codes, a stable C ABI.
  *
- * The library never prints, exits, or reads the environment; it allocates only in functions named *_open, in cw_diff_text and in
- * cw_patch_fit.
+ * The library never prints, exits, or reads the environment; it allocates only in functions named *_open, in cw_diff_text, in
+ * cw_patch_fit, and in those of surveys and postings.
  * Functions return a cw_status and give results through out pointers; on failure out pointers are left untouched and, where a
  * cw_fault is taken (NULL is allowed), it says in one line what was wrong and where. Handles are not shared between threads
  * while a call runs on them; cw_model and cw_tokenizer are read-only after opening and may be shared freely.

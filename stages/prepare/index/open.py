@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from cromwell.binding import Tokenizer
     from cromwell.binding.files import Listing
 
+MOST_THREADS = 8
+"""That read files; what they find is put together by one."""
 _ATTEMPTS = 4
 _TOUCH_SECONDS = 60
 
@@ -53,6 +55,7 @@ class _Opener:
 
         self._root, self._listing, self._tokenizer = root, listing, tokenizer
         self._settings = settings
+        self._threads = settings.threads or min(len(os.sched_getaffinity(0)), MOST_THREADS)
         self._path = None
         if settings.cache:
             fingerprint = tokenizer_fingerprint(tokenizer)
@@ -94,7 +97,7 @@ class _Opener:
     def _memory(self) -> tuple[Store, Catalog]:
         store = Store.in_memory()
         with store.transaction("IMMEDIATE"):
-            catalog = refresh(store, os.fsencode(self._root), Work(None, self._listing), self._tokenizer)
+            catalog = refresh(store, os.fsencode(self._root), Work(None, self._listing), self._tokenizer, self._threads)
         return store, catalog
 
     def _read(self) -> tuple[Store, Catalog] | None:
@@ -129,7 +132,7 @@ class _Opener:
             store = Store.create(self._path)
             try:
                 with store.transaction("IMMEDIATE"):
-                    catalog = refresh(store, os.fsencode(self._root), Work(None, self._listing), self._tokenizer)
+                    catalog = refresh(store, os.fsencode(self._root), Work(None, self._listing), self._tokenizer, self._threads)
                 made = str(store.path)
                 store = store.settle(self._path)
             except BaseException:
@@ -155,7 +158,7 @@ class _Opener:
                     old = store.catalog()
                     if old is None:
                         raise DamagedError("no table of files")
-                    catalog = refresh(store, os.fsencode(self._root), Work(old, self._listing), self._tokenizer)
+                    catalog = refresh(store, os.fsencode(self._root), Work(old, self._listing), self._tokenizer, self._threads)
             except BaseException:
                 store.close()
                 raise

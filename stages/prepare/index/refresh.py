@@ -25,7 +25,6 @@ BATCH_FILES, BATCH_BYTES = 8192, 96 << 20
 """Most that one segment holds, so that memory stays bounded."""
 SMALL_SEGMENT, SMALL_SEGMENTS = 4096, 6
 """Segments of fewer documents are small; more than so many of them are joined."""
-THREADS = 2
 _TICK_NS, _COARSE_NS = 20_000_000, 2_000_000_000
 """How long a file's times may stay behind the clock: two ticks of a kernel at 100 Hz; on file systems without fractions 2 s."""
 _STAT = struct.Struct("<qqqQII")
@@ -103,7 +102,7 @@ def is_unsettled(stat: tuple[int, ...], started_ns: int) -> bool:
     return max(mtime, ctime) > started_ns - (_COARSE_NS if coarse else _TICK_NS)
 
 
-def refresh(store: Store, root: bytes, work: Work, tokenizer: Tokenizer | None, threads: int = THREADS) -> Catalog:
+def refresh(store: Store, root: bytes, work: Work, tokenizer: Tokenizer | None, threads: int = 1) -> Catalog:
     """Does the work and writes it into the store, in its transaction. Returns the new table of files."""
     from cromwell.binding import index
 
