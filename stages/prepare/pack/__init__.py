@@ -23,7 +23,7 @@ from cromwell.prepare.rank.protocol import Index
 
 CANDIDATE_FILES, BRIEF_FILES = 20, 56
 """Best files of which every chunk may be shown; those up to which a few chunks may."""
-MOST_BYTES, MOST_READ_LINES = 2 << 20, 16_000
+MOST_BYTES, MOST_READ_LINES = 2 << 20, 10_000
 """Bytes of candidates that are read at most, and lines of which every chunk may be shown: a query takes some tens of milliseconds."""
 CROSSED = ("first", "second", "last", "depth", "words", "words_best", "hot_newest", "file", "title_target")
 """Features whose worth depends on the kind of the file: the top of a changelog, the end of a test file."""

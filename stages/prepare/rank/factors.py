@@ -30,7 +30,7 @@ _NAME = re.compile(r"[^\W\d]\w+")
 
 MOST_FOUND, MOST_NAMED = 500, 200
 """Files that hold words of the instruction, the best by BM25; a word of the target's name in the paths of more files says nothing."""
-MOST_USED = 200
+MOST_USED = 100
 """Names that the target uses whose definitions are looked up."""
 
 
