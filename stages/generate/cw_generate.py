@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TAIL = 0.1
 """Default --min-p. Most tokens of an edit are certain; without it a long answer draws one from the tail somewhere, and is spoilt."""
 CONFIDENT = 0.1
-"""Default --min-confidence. Of held-out edits it keeps 94% of the right answers and refuses a third of the wrong ones (docs/stages.md)."""
+"""Default --min-confidence. Of held-out edits it keeps 95% of the right answers and refuses half of the wrong ones (docs/stages.md)."""
 SPACE = "edit"
 """Space of the cache that holds whole results."""
 
