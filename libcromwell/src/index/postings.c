@@ -233,7 +233,8 @@ static int take_posting(const uint8_t **at, const uint8_t *end, uint32_t *doc, u
 cw_status cw_postings_find(const uint8_t *block, size_t size, uint64_t hash, const int32_t *files, size_t docs, int32_t *found,
                            uint32_t *counts, size_t capacity, size_t *count) {
   const uint8_t *at, *end, *body_end;
-  if (block == NULL || files == NULL || found == NULL || counts == NULL || count == NULL) return CW_E_ARGUMENT;
+  if (block == NULL || (files == NULL && docs > 0) || (capacity > 0 && (found == NULL || counts == NULL)) || count == NULL)
+    return CW_E_ARGUMENT;
   CW_TRY(open_block(block, size, &at, &end));
   *count = 0;
   while (at < end) {
@@ -262,6 +263,7 @@ struct cw_merge {
 };
 
 cw_status cw_merge_open(cw_merge **out) {
+  if (out == NULL) return CW_E_ARGUMENT;
   cw_merge *merge = calloc(1, sizeof *merge);
   if (merge == NULL) return CW_E_MEMORY;
   *out = merge;
@@ -276,6 +278,7 @@ void cw_merge_close(cw_merge *merge) {
 
 cw_status cw_merge_add(cw_merge *merge, const uint8_t *block, size_t size, const int32_t *files, size_t docs) {
   const uint8_t *at, *end, *body_end;
+  if (merge == NULL || block == NULL || (files == NULL && docs > 0)) return CW_E_ARGUMENT;
   CW_TRY(open_block(block, size, &at, &end));
   while (at < end) {
     uint64_t hash, postings;
@@ -290,10 +293,14 @@ cw_status cw_merge_add(cw_merge *merge, const uint8_t *block, size_t size, const
   return CW_OK;
 }
 
-cw_status cw_merge_postings(cw_merge *merge, cw_postings **out) { return cw_postings_write(&merge->list, 1, out); }
+cw_status cw_merge_postings(cw_merge *merge, cw_postings **out) {
+  if (merge == NULL || out == NULL) return CW_E_ARGUMENT;
+  return cw_postings_write(&merge->list, 1, out);
+}
 
 cw_status cw_bm25_add(const int32_t *files, const uint32_t *counts, size_t count, const uint32_t *lengths, size_t file_count, double weight,
                       double k1, double b, double mean_length, double *scores) {
+  if (count > 0 && (files == NULL || counts == NULL || lengths == NULL || scores == NULL)) return CW_E_ARGUMENT;
   for (size_t i = 0; i < count; i++) {
     if (files[i] < 0 || (size_t)files[i] >= file_count) return CW_E_ARGUMENT;
     double often = counts[i], norm = k1 * (1 - b + b * lengths[files[i]] / mean_length);

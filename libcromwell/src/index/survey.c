@@ -433,7 +433,7 @@ size_t cw_survey_files(const cw_survey *survey, const cw_survey_file **files) {
 }
 
 cw_status cw_survey_details(const cw_survey *survey, size_t number, const uint8_t **text, size_t *size) {
-  if (number >= survey->count) return CW_E_ARGUMENT;
+  if (survey == NULL || text == NULL || size == NULL || number >= survey->count) return CW_E_ARGUMENT;
   const uint8_t *details = survey->workers[survey->reader[number]].details;
   *text = details != NULL ? details + survey->detail_at[number] : (const uint8_t *)"";
   *size = survey->files[number].details;
@@ -442,7 +442,7 @@ cw_status cw_survey_details(const cw_survey *survey, size_t number, const uint8_
 
 cw_status cw_survey_postings(cw_survey *survey, uint32_t kind, cw_postings **out) {
   cw_posting_list lists[THREADS_MAX];
-  if (kind >= CW_POSTINGS_KINDS) return CW_E_ARGUMENT;
+  if (survey == NULL || out == NULL || kind >= CW_POSTINGS_KINDS) return CW_E_ARGUMENT;
   for (uint32_t i = 0; i < THREADS_MAX; i++) lists[i] = survey->workers[i].lists[kind];
   return cw_postings_write(lists, THREADS_MAX, out);
 }
@@ -489,6 +489,7 @@ static cw_status write_term(void *user, const uint8_t *term, size_t size) {
 }
 
 cw_status cw_text_terms(const uint8_t *text, size_t size, uint8_t *out, size_t capacity, size_t *written) {
+  if ((text == NULL && size > 0) || (out == NULL && capacity > 0) || written == NULL) return CW_E_ARGUMENT;
   term_text terms = {out, capacity, 0};
   for (size_t at = 0; at < size;) {
     if (cw_byte_class[text[at]] == 0) {
